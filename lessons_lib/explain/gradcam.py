@@ -8,8 +8,11 @@ Zhou et al., "Learning Deep Features for Discriminative Localization", arXiv 151
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lessons_lib.explain import kernels
 from lessons_lib.explain.inputs import (
@@ -82,7 +85,8 @@ def grad_cam(
         if images.is_inference():
             images = images.clone()
         with watch(module, image_size, layout=layout, attach=create_graph) as features:
-            output = model(images)
+            with sdpa_kernel(SDPBackend.MATH) if create_graph else nullcontext():  # the fused ones lack a 2nd derivative
+                output = model(images)
             if features.value is None:
                 raise ValueError(f"layer {layer!r} was not called in the model's forward pass; choose another one")
             with torch.enable_grad():
