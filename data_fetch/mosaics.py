@@ -1,7 +1,7 @@
 """Mosaics of four photographs: the place of every class is known, without anyone's annotation.
 
-Asked for one class, a network that recognises the single photographs should look at that class's tile. The share
-of a map's positive relevance inside the right tile says how well a method localises; chance is a quarter.
+Asked for one class, a network that recognises the single photographs should look at that class's tile. The
+share of a map's positive relevance inside the right tile says how well a method localises; chance is 1 / 4.
 
 References
 ----------
@@ -53,8 +53,8 @@ def mosaics(
     count : how many mosaics.
     seed : decides photographs, places, crops and flips.
     size : pixels of a side, an even number; each tile is a photograph squashed to size / 2.
-    jitter : the largest share of a photograph's width, and of its height, that is cropped away at random, 0 to 0.5;
-        with `jitter` > 0, half of the tiles are also mirrored.
+    jitter : the largest share of a photograph's width, and of its height, that is cropped away at random, 0 to
+        0.5; with `jitter` > 0, half of the tiles are also mirrored.
     photos : names to draw from, of at least four classes; default: all `suitable` ones.
 
     Notes

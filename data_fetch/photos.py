@@ -128,7 +128,7 @@ def load(name: str) -> Image.Image:
 
     Raises
     ------
-    ValueError : unknown name, or a file that is not the picture that the boxes were drawn on (its size differs).
+    ValueError : unknown name, or a file of another size than the picture that the boxes were drawn on.
     ModuleNotFoundError, FileNotFoundError : as `path`.
     """
     found = photo(name)

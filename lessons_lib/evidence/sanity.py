@@ -128,8 +128,8 @@ def _reset(module: nn.Module, seed: int) -> None:
     """Draw fresh parameters on the CPU, the same ones for every device; the global state is put back."""
     generator = torch.Generator().manual_seed(seed)
     before = {name: parameter.detach().clone() for name, parameter in _own(module).items()}
-    children = {name for child, part in module.named_children() for name in _states(part, f"{child}.")}
-    kept = {name: value.clone() for name, value in _states(module).items() if name in children}
+    state = {name: value for name, value in module.state_dict().items() if isinstance(value, Tensor)}
+    kept = {name: value.clone() for name, value in state.items() if "." in name}
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         if callable(getattr(module, "reset_parameters", None)):

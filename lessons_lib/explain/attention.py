@@ -31,8 +31,7 @@ def attention_rollout(
     discard_ratio: float = 0.0,
     size: tuple[int, int] | str | None = "images",
 ) -> Tensor:
-    """Attention rollout: how much of each patch the class token holds after all layers (Abnar & Zuidema
-    2020).
+    """Attention rollout: what the class token takes from each patch through all layers (Abnar, Zuidema 2020).
 
     Each layer's attention A, its heads fused, is mixed with the identity that stands for the residual
     connection, 0.5 A + 0.5 I, its rows scaled to sum to 1; the layers are multiplied, later ones from the
@@ -79,13 +78,11 @@ def attention_rollout(
 
 
 def rollout(layers: list[Tensor]) -> Tensor:
-    """The product of all layers' 0.5 A + 0.5 I with rows scaled to sum to 1: (B, N, N) from (B, N, N) a
-    layer."""
-    rolled = torch.eye(layers[0].shape[-1], dtype=layers[0].dtype, device=layers[0].device)
+    """The product of all layers' 0.5 A + 0.5 I, rows scaled to sum to 1: (B, N, N), (B, N, N) a layer."""
+    identity = torch.eye(layers[0].shape[-1], dtype=layers[0].dtype, device=layers[0].device)
+    rolled = identity.expand_as(layers[0])
     for attention in layers:
-        mixed = 0.5 * attention + 0.5 * torch.eye(
-            len(rolled[-1]), dtype=attention.dtype, device=attention.device
-        )
+        mixed = 0.5 * attention + 0.5 * identity
         rolled = (mixed / mixed.sum(-1, keepdim=True)) @ rolled
     return rolled
 
@@ -96,7 +93,7 @@ def vit_attention(model: nn.Module, images: Tensor) -> list[Tensor]:
     Served are `nn.MultiheadAttention` (torchvision's VisionTransformer, `nn.TransformerEncoder`), models
     that call `F.scaled_dot_product_attention`, and models that write attention out as a softmax over (B,
     heads, N, N). The model is not changed; its forward pass runs once, without a graph. Attention between
-    two different sequences is left out.
+    sequences of different length is left out.
 
     Parameters
     ----------
@@ -129,8 +126,8 @@ def vit_attention(model: nn.Module, images: Tensor) -> list[Tensor]:
     for layer in watch.layers:
         if layer.ndim != 4 or len(layer) != len(images):
             raise ValueError(
-                f"attention of shape {tuple(layer.shape)} for {len(images)} images: it stays within windows or mixes "
-                "images, while rollout needs attention between all tokens of an image"
+                f"attention of shape {tuple(layer.shape)} for {len(images)} images: it stays within windows or "
+                "mixes images; attention between all tokens of one image is needed"
             )
     return watch.layers
 
@@ -180,8 +177,7 @@ class _WatchAttention(TorchFunctionMode):
         wanted, averaged = given["need_weights"], given["average_attn_weights"]
         given["need_weights"], given["average_attn_weights"] = True, False
         output, weights = func(*call.args, **call.kwargs)
-        if given["query"] is given["key"] or given["query"].shape == given["key"].shape:
-            self._keep(weights if weights.ndim == 4 else weights[None])
+        self._keep(weights)
         if not wanted:
             return output, None
         return output, weights.mean(-3) if averaged else weights
@@ -208,13 +204,13 @@ def _weights(
 ) -> Tensor | None:
     """softmax(scale Q K^T + mask), the weights that `F.scaled_dot_product_attention` applies and does not
     return."""
-    if query.shape[-2] != key.shape[-2] or query.ndim not in (3, 4):
+    if query.shape[-2] != key.shape[-2]:
         return None
     if query.ndim == 3:
         query, key = query[:, None], key[:, None]
         attn_mask = attn_mask[:, None] if attn_mask is not None and attn_mask.ndim == 3 else attn_mask
     if enable_gqa:
-        key = key.repeat_interleave(query.shape[1] // key.shape[1], 1)
+        key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
     dtype = torch.promote_types(query.dtype, torch.float32)
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     scores = factor * query.to(dtype) @ key.to(dtype).transpose(-2, -1)

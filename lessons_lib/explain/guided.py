@@ -140,7 +140,7 @@ def _by_rule(rule: str, model: nn.Module, images: Tensor, target: Target, strict
         if others and strict:
             raise ValueError(
                 f"the model uses {', '.join(sorted(others))}, but {_NAMES[rule]} is defined for ReLU: use "
-                "backprop, integrated_gradients or grad_cam, or strict=False to let them pass their own gradient"
+                "backprop, integrated_gradients or grad_cam, or strict=False for their own gradient"
             )
         if not rectifiers:
             raise ValueError(

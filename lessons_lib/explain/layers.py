@@ -29,10 +29,13 @@ def find_layer(model: nn.Module, layer: str | nn.Module) -> nn.Module:
         raise ValueError(f"the layer {type(layer).__name__} is not a module of this model")
     if not isinstance(layer, str):
         raise TypeError(f"layer must be a module or its name, not {type(layer).__name__}")
+    try:
+        if layer:
+            return model.get_submodule(layer)
+    except AttributeError:
+        pass  # not a full name: look for it among the endings
     named = dict(model.named_modules())
     named.pop("", None)
-    if layer in named:
-        return named[layer]
     endings = [name for name in named if name.endswith("." + layer)]
     if len(endings) == 1:
         return named[endings[0]]

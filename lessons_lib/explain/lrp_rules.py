@@ -236,3 +236,87 @@ def gamma(layer: Layer, relevance: Tensor, settings: Settings) -> tuple[Tensor, 
         _record(layer, settings, "bias", ratio * (bias + settings.gamma * favoured))
     shares.append(_lost(layer, _undivided(relevance, total + extra + stabiliser), settings))
     return _plus(*shares)
+
+
+def alpha_beta(alpha: float, beta: float) -> Callable[[Layer, Tensor, Settings], tuple[Tensor, ...]]:
+    """R_i = sum_j (alpha z_ij+ / sum_i z_ij+ - beta z_ij- / sum_i z_ij-) R_j, alpha - beta = 1, beta >= 0.
+
+    With bias "share" a unit with contributions of one sign only hands its whole relevance to those.
+    """
+    if beta < 0 or abs(alpha - beta - 1) > 1e-9:
+        raise ValueError(f"the alpha-beta rule needs alpha - beta = 1 and beta >= 0, got {alpha} and {beta}")
+
+    def rule(layer: Layer, relevance: Tensor, settings: Settings) -> tuple[Tensor, ...]:
+        if settings.bias == "share":
+            return _alpha_beta_shared(layer, relevance, settings, alpha, beta)
+        shares, bias = [], _bias(layer, settings)
+        for which, factor in (("positive", alpha), ("negative", -beta)):
+            if factor == 0:
+                continue
+            part = layer.part(which, settings)
+            offset = torch.zeros_like(part.sums) if bias is None else bias
+            offset = offset.clamp(min=0) if which == "positive" else offset.clamp(max=0)
+            ratio = _divide(factor * relevance, part.sums + offset)
+            shares.append(part.hand_back(ratio))
+            _record(layer, settings, "bias", ratio * offset)
+            _record(layer, settings, "no contribution", _undivided(factor * relevance, part.sums + offset))
+        return _plus(*shares)
+
+    return rule
+
+
+def _alpha_beta_shared(
+    layer: Layer, relevance: Tensor, settings: Settings, alpha: float, beta: float
+) -> tuple[Tensor, ...]:
+    positive = layer.part("positive", settings)
+    if beta == 0:
+        shares = positive.hand_back(_divide(relevance, positive.sums))
+        left = _undivided(relevance, positive.sums)
+        return _plus(shares, spread(layer, left, settings)) if bool(left.any()) else shares
+    negative = layer.part("negative", settings)
+    to_positive = torch.where(_undivided(torch.ones_like(relevance), negative.sums) == 0, alpha, 1) * relevance
+    to_negative = torch.where(_undivided(torch.ones_like(relevance), positive.sums) == 0, -beta, 1) * relevance
+    left = _undivided(_undivided(relevance, positive.sums), negative.sums)
+    return _plus(
+        positive.hand_back(_divide(to_positive, positive.sums)),
+        negative.hand_back(_divide(to_negative, negative.sums)),
+        spread_evenly(layer, left, settings) if bool(left.any()) else (),
+    )
+
+
+def _by(which: str, name: str, text: str) -> Callable[[Layer, Tensor, Settings], tuple[Tensor, ...]]:
+    def rule(layer: Layer, relevance: Tensor, settings: Settings) -> tuple[Tensor, ...]:
+        if layer.weight is None or len(layer.inputs) != 1:
+            raise ValueError(f"the rule {name!r} needs a layer with weights, {layer.name!r} has none")
+        part = layer.part(which, settings)
+        shares = part.hand_back(_divide(relevance, part.sums))
+        return _plus(shares, _lost(layer, _undivided(relevance, part.sums), settings))
+
+    rule.__name__, rule.__doc__ = name, text
+    return rule
+
+
+w_square = _by("square", "w_square", "R_i = sum_j w_ij^2 / sum_i w_ij^2 R_j, for inputs without bounds.")
+flat = _by("even", "flat", "R_i = sum_j R_j / (number of inputs of j): the same share for all inputs of a unit.")
+_box = _by("box", "z_box", "")
+
+
+def z_box(layer: Layer, relevance: Tensor, settings: Settings) -> tuple[Tensor, ...]:
+    """z^B: numerators z_ij - l_i w_ij+ - h_i w_ij-, for the layer that reads pixels between the bounds l and h."""
+    if not layer.first:
+        raise ValueError(f"the rule 'z_box' is for the layer that reads the pixels; {layer.name!r} has no bounds")
+    return _box(layer, relevance, settings)
+
+
+RULES = {
+    "zero": zero,
+    "epsilon": epsilon,
+    "gamma": gamma,
+    "alpha1_beta0": alpha_beta(1.0, 0.0),
+    "alpha2_beta1": alpha_beta(2.0, 1.0),
+    "z_plus": alpha_beta(1.0, 0.0),
+    "w_square": w_square,
+    "flat": flat,
+    "z_box": z_box,
+    "norm": norm,
+}

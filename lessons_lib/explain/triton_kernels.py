@@ -2,10 +2,10 @@
 
 What is fused, and why
 ----------------------
-The plain path makes a float32 copy of half-precision features, the weighted sum, its ReLU, two statistics, a
-quotient, and two matrix products for the upsampling: eight or more launches on tensors of a few hundred
-numbers, where the launch is the cost; with many targets it also writes and reads maps at full size more than
-once. Here there are two launches, and the full-size map is written exactly once:
+The plain path is a copy of half-precision features in float32, the weighted sum, ReLU, a map's statistic, a
+guard against its being zero, a quotient and two matrix products for the upsampling: up to nine launches, most of
+them on a few hundred numbers, where the launch is the cost. Here there are two, nothing is copied, and nothing
+but the low-resolution map and its statistic goes through memory on the way to the finished map:
 
 1. `_product`: the weighted sum over channels, reading the features in their own precision and strides and
    adding up in float32, with ReLU and each map's statistic (maximum or sum) in its epilogue. A statistic

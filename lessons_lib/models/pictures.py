@@ -102,8 +102,8 @@ def _decode(image: Image.Image, size: int, named: str = "this PIL image") -> np.
     """A PIL image of any mode as an array of grey, RGB or RGBA values."""
     if image.width * image.height > PIXELS_MAX:
         raise ValueError(
-            f"{named} has {image.width} x {image.height} pixels: at most {PIXELS_MAX:,} are expected; make it "
-            "smaller first"
+            f"{named} has {image.width} x {image.height} pixels: at most {PIXELS_MAX:,} are expected; make "
+            "it smaller first"
         )
     try:
         image = ImageOps.exif_transpose(image)

@@ -27,16 +27,19 @@ _HALVES = {
 
 @dataclass(frozen=True)
 class Summary:
-    """Where the positive values of a map ("the heat") lie. Shares are fractions of 1; places are (left, top) fractions.
+    """Where the positive values of a map ("the heat") lie. Shares and places go from 0 to 1.
 
-    kind : "heat", "zero" (nowhere different from 0), "negative" (nowhere positive) or "constant" (one value everywhere).
-    region : the quarter or half that holds most of the heat, or "" when it is spread.  region_share : its share.
+    kind : "heat", "zero" (nowhere different from 0), "negative" (nowhere positive) or "constant" (one value
+        everywhere).
+    region : the quarter or half that holds most of the heat, or "" when it is spread.  region_share : its
+        share.
     peak : centre of the pixels with the largest value, measured from the left and the top edge.
     peak_area : share of the picture that has the largest value; 0 where one pixel alone has it.
     peak_scattered : several places share the largest value, so that their centre means nothing.
     half_area : smallest share of the picture that holds half of the heat.
     positive_share : positive values / absolute values.
-    inside, mask_area : share of the heat inside the mask, share of the picture that the mask covers; None without one.
+    inside, mask_area : share of the heat inside the mask, share of the picture that the mask covers; None
+        without one.
     """
 
     kind: str
@@ -56,11 +59,12 @@ def describe(map: Tensor | np.ndarray, *, label: str = "", mask=None, signed: bo
 
     Parameters
     ----------
-    map : (H, W), any scale. A colour picture (3, H, W) is summarised by its absolute values summed over channels.
+    map : (H, W), any scale. A colour picture (3, H, W) is summarised by its absolute values summed over
+        channels.
     label : what the map is, put in front ("Grad-CAM for 'tabby'").
     mask : bool (H, W), the object that should matter. A map of another resolution is resampled to the mask's.
-    signed : negative values are evidence against: say how much there is of either. Otherwise they are left out of the
-        account, which the sentence says.
+    signed : negative values are evidence against: say how much there is of either. Otherwise they are left
+        out of the account, which the sentence says.
 
     Returns
     -------
@@ -131,11 +135,13 @@ def sentence(summary: Summary, *, label: str = "", signed: bool = False, brief: 
         parts.append(f"the {heat} is spread: no half of the picture holds more than {share} of it")
     left, top = (_percent(place) for place in summary.peak)
     if summary.peak_scattered:
-        parts.append(f"its largest value, in several places, covers {_percent(summary.peak_area)} of the picture")
+        parts.append(
+            f"its largest value, in several places, covers {_percent(summary.peak_area)} of the picture"
+        )
     elif summary.peak_area > 0.005:
         parts.append(
-            f"its largest value covers {_percent(summary.peak_area)} of the picture, around {left} from the left and "
-            f"{top} from the top"
+            f"its largest value covers {_percent(summary.peak_area)} of the picture, around {left} from the "
+            f"left and {top} from the top"
         )
     else:
         parts.append(f"the peak is at {left} from the left and {top} from the top")
@@ -148,8 +154,8 @@ def _mask_part(summary: Summary) -> str:
     if summary.inside is None:
         return ""
     return (
-        f"; {_percent(summary.inside)} of it is inside the marked object, which covers {_percent(summary.mask_area)} "
-        "of the picture"
+        f"; {_percent(summary.inside)} of it is inside the marked object, which covers "
+        f"{_percent(summary.mask_area)} of the picture"
     )
 
 
@@ -158,7 +164,7 @@ def _percent(share: float) -> str:
 
 
 def _region(mass: np.ndarray) -> tuple[str, float]:
-    """The quarter with at least half of the mass, else the half with at least 60 %, else no name and the largest half."""
+    """The quarter with at least 50 % of the mass, else the half with 60 %, else "" and the largest half."""
     shares = {name: _share(mass, box) for name, box in _QUARTERS.items()}
     best = max(shares, key=shares.get)
     if shares[best] >= 0.5:
@@ -174,13 +180,15 @@ def _share(mass: np.ndarray, box: tuple[float, float, float, float]) -> float:
 
 
 def _coverage(cells: int, start: float, stop: float) -> np.ndarray:
-    """How much of each of `cells` cells lies between two fractions of the line: a cell on the border counts in part."""
+    """How much of each of `cells` cells lies between two fractions of the line, 0 to 1."""
     edges = np.arange(cells + 1)
     return (np.minimum(edges[1:], stop * cells) - np.maximum(edges[:-1], start * cells)).clip(0, 1)
 
 
 def _as_values(map: Tensor | np.ndarray) -> np.ndarray:
-    values = map.detach().cpu().double().numpy() if isinstance(map, Tensor) else np.asarray(map, dtype=np.float64)
+    values = (
+        map.detach().cpu().double().numpy() if isinstance(map, Tensor) else np.asarray(map, dtype=np.float64)
+    )
     if values.ndim == 3 and values.shape[0] == 1:
         values = values[0]
     if values.ndim == 3 and values.shape[0] == 3:

@@ -1,4 +1,4 @@
-"""Pictures and heat maps side by side, with names, scores and a scale: figures that stay legible and describe themselves."""
+"""Pictures and heat maps side by side, with names, scores, a scale and a description in words."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from lessons_lib.show import overlay as colouring
 from lessons_lib.show.describe import sentence, summarise
 from lessons_lib.show.picture import Picture
 from lessons_lib.show.sheet import Panel, lay_out, legends, mark
+
+_EMPTY = {"zero": "zero everywhere", "negative": "nowhere positive"}
 
 
 def show(
@@ -33,12 +35,14 @@ def show(
     Parameters
     ----------
     image : (3, H, W) or (1, 3, H, W) in [0, 1].
-    maps : a dict name -> map, a list of maps, or one map. A map is (h, w), shown as colour over the picture (a map at
-        a layer's resolution is upsampled), or a signed colour picture (3, H, W), shown as it is with grey for 0.
+    maps : a dict name -> map, a list of maps, or one map. A map is (h, w), shown as colour over the picture
+        (a map at a layer's resolution is upsampled), or a signed colour picture (3, H, W), shown as it is
+        with grey for 0.
     titles : names of the maps in a list, instead of the dict's keys.
     scores : one a map, by name or in order: a text, a number, or a dict of metric -> number.
     boxes : rectangles (x0, y0, x1, y1) in pixels of `image`, drawn on every panel.
-    masks : bool (H, W), the object that should matter: outlined on every panel and measured in the description.
+    masks : bool (H, W), the object that should matter: outlined on every panel and measured in the
+        description.
     columns : panels a row; by default 4 up to eight panels and 5 from then on.
     overlay : from 0 (the picture alone) to 1.
     colours : colour map of the unsigned maps, or one for the unsigned and one for the signed ones.
@@ -51,7 +55,8 @@ def show(
 
     Raises
     ------
-    ValueError : a shape, a range, a number of titles or scores that does not fit; no map; `overlay` outside [0, 1].
+    ValueError : a shape, a range, a number of titles or scores that does not fit; no map; `overlay` outside
+    [0, 1].
     """
     if not 0 <= overlay <= 1:
         raise ValueError(f"overlay must lie between 0 and 1, got {overlay}")
@@ -61,20 +66,21 @@ def show(
     notes = _by_name(scores, named, "scores")
     signs = dict.fromkeys(named, signed) if isinstance(signed, bool) else _by_name(signed, named, "signed")
     panels = [Panel(picture, image_title or "")]
-    texts, kinds = [f"A picture{f' ({image_title})' if image_title else ''} and {_count(len(named), 'map')} of it."], []
+    whose = f" ({image_title})" if image_title else ""
+    texts, kinds = [f"A picture{whose} and {_count(len(named), 'map')} of it."], []
     for name, values in named.items():
         negative = signs.get(name)
         negative = colouring.is_signed(values) if negative is None else bool(negative)
         kind = "picture" if values.ndim == 3 else ("signed" if negative else "unsigned")
         kinds.append(kind)
-        pixels = colouring.blend(
-            picture, values, signed=negative, overlay=overlay, colours=palette[negative], percentile=percentile
-        )
+        style = {"signed": negative, "overlay": overlay, "colours": palette[negative], "percentile": percentile}
         score = _score_text(notes.get(name))
-        panels.append(Panel(pixels, name, score))
-        flat = np.abs(values).sum(-1) if values.ndim == 3 else values
-        place = sentence(summarise(flat, mask=masks), signed=kind == "signed", brief=len(named) > 4)
-        texts.append(f"{name or 'The map'}{f' ({score})' if score else ''}: {place}")
+        summary = summarise(np.abs(values).sum(-1) if values.ndim == 3 else values, mask=masks)
+        words = sentence(summary, signed=kind == "signed", brief=len(named) > 4)
+        texts.append(f"{name or 'The map'}{f' ({score})' if score else ''}: {words}")
+        if summary.kind in _EMPTY and not (kind == "signed" and summary.kind == "negative"):
+            score = f"{score}, {_EMPTY[summary.kind]}".lstrip(", ")
+        panels.append(Panel(colouring.blend(picture, values, **style), name, score))
     figure = lay_out(panels, columns, scales=legends(kinds, overlay, palette, percentile))
     for axes in figure.axes[: len(panels)]:
         mark(axes, boxes, masks, picture.shape[:2])
@@ -120,7 +126,9 @@ def _named(maps, titles: Sequence[str] | None) -> dict[str, np.ndarray]:
     if isinstance(maps, Mapping):
         names, values = [str(name) for name in maps], list(maps.values())
     else:
-        single = isinstance(maps, Tensor | np.ndarray) and (maps.ndim == 2 or (maps.ndim == 3 and len(maps) == 1))
+        single = isinstance(maps, Tensor | np.ndarray) and (
+            maps.ndim == 2 or (maps.ndim == 3 and len(maps) == 1)
+        )
         values = [maps] if single else list(maps)
         names = [""] if len(values) == 1 else [f"map {place + 1}" for place in range(len(values))]
     if not values:

@@ -1,4 +1,4 @@
-"""Results over seeds: every seed as a dot, the mean with its interval, the threshold, and the verdict in words."""
+"""Results over seeds: every seed as a dot, the mean with its interval, the threshold and the verdict."""
 
 from __future__ import annotations
 
@@ -49,8 +49,9 @@ def forest(
 
     Parameters
     ----------
-    rows : claims (`lessons_lib.evidence.statistics.Claim`, or the dicts of a results file), whose verdict is written
-        at the end of the line; or name -> one value a seed, shown with a 95 % t-interval and without a verdict.
+    rows : claims (`lessons_lib.evidence.statistics.Claim`, or the dicts of a results file), whose verdict
+        is written at the end of the line (a filled marker: it holds); or name -> one value a seed, shown
+        with a 95 % t-interval and without a verdict.
     values : for claims: id -> one value a seed, drawn as dots.
     threshold : for plain values, a level to compare with. A claim brings its own.
     width : inches.
@@ -163,7 +164,9 @@ def _of_values(name: str, seeds: Sequence[float], threshold: float | None) -> _R
 def _draw(axes, row: _Row, y: float, extent: float) -> None:
     colour = OKABE_ITO[0]
     if row.threshold is not None:
-        axes.plot([row.threshold] * 2, [y - extent / 2, y + extent / 2], color=INK, linestyle="--", linewidth=1.2)
+        axes.plot(
+            [row.threshold] * 2, [y - extent / 2, y + extent / 2], color=INK, linestyle="--", linewidth=1.2
+        )
     if row.ci95 is not None:
         axes.plot(row.ci95, [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
     if row.seeds.size:
@@ -171,7 +174,7 @@ def _draw(axes, row: _Row, y: float, extent: float) -> None:
             row.seeds, np.full(row.seeds.shape, y + 0.09), "o", color=FAINT, markersize=4, alpha=0.7,
             markeredgewidth=0,
         )  # fmt: skip
-    filled = row.verdict != VERDICTS[False]
+    filled = row.verdict in ("", VERDICTS[True])
     axes.plot(
         [row.estimate], [y], "D", markersize=7, color=colour if filled else "white", markeredgecolor=colour,
         markeredgewidth=1.6, zorder=4,
@@ -184,6 +187,12 @@ def _number(row: _Row) -> str:
 
 def _in_words(row: _Row) -> str:
     interval = f"95 % interval {row.ci95[0]:.3g} to {row.ci95[1]:.3g}" if row.ci95 else "no interval"
-    asked = f", asked {row.direction} {row.threshold:.3g}".replace("  ", " ") if row.threshold is not None else ""
+    asked = ""
+    if row.threshold is not None:
+        asked = (
+            f", asked {row.direction} {row.threshold:.3g}"
+            if row.direction
+            else f", compared with {row.threshold:.3g}"
+        )
     verdict = f", {row.verdict}" if row.verdict else ""
     return f"{row.text}: {row.estimate:.3g} ({interval}{asked}){verdict}."

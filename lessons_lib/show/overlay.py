@@ -1,4 +1,4 @@
-"""From a map of numbers to pixels: scales, colours and the blend over the picture, in numpy alone (fast enough for a slider)."""
+"""From a map of numbers to pixels: scale, colours and the blend over the picture, fast enough for a controls."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def as_picture(image) -> np.ndarray:
     image : (3, H, W), (1, 3, H, W) or grey (1, H, W) in [0, 1], Tensor or array.
     Raises ValueError for another shape, values outside [0, 1] by more than rounding, or NaN.
     """
-    pixels = image.detach().cpu().float().numpy() if isinstance(image, Tensor) else np.asarray(image, np.float32)
+    pixels = (
+        image.detach().cpu().float().numpy() if isinstance(image, Tensor) else np.asarray(image, np.float32)
+    )
     if pixels.ndim == 4 and pixels.shape[0] == 1:
         pixels = pixels[0]
     if pixels.ndim != 3 or pixels.shape[0] not in (1, 3) or pixels.size == 0:
@@ -57,7 +59,7 @@ def is_signed(values: np.ndarray) -> bool:
 
 
 def largest(values: np.ndarray, percentile: float = PERCENTILE) -> float:
-    """The value that gets the last colour: the percentile of the magnitudes, or the maximum where that is 0."""
+    """The value that gets the last colour: the percentile of the magnitudes; the maximum where that is 0."""
     magnitudes = np.abs(values)
     peak = float(np.percentile(magnitudes, percentile)) if percentile < 100 else 0.0
     return peak if peak > 0 else float(magnitudes.max())
@@ -80,7 +82,8 @@ def blend(
     Parameters
     ----------
     picture : (H, W, 3) in [0, 1].  values : (h, w) or (h, w, 3), resampled to the picture's size.
-    signed : colours centred on 0.  overlay : from 0 (picture alone) to 1 (colour alone where the map is large).
+    signed : colours centred on 0.  overlay : from 0 (picture alone) to 1 (colour alone where the map is
+        large).
     colours : a matplotlib colour map.  percentile : see `largest`; values beyond it get the last colour.
     """
     size = picture.shape[:2]
@@ -100,7 +103,7 @@ def blend(
 
 
 def _opacity(strength: np.ndarray, overlay: float) -> np.ndarray:
-    """0 where the map is 0, `overlay` at a quarter of its largest value, close to 1 at the largest for overlay > 1/2."""
+    """0 where the map is 0, then fast up (square root) to a ceiling of 0.6 to 1, depending on `overlay`."""
     return np.clip(2 * overlay * np.sqrt(strength), 0, 1) * (0.6 + 0.4 * overlay)
 
 
@@ -148,4 +151,6 @@ def _table(name: str) -> np.ndarray:
     try:
         return matplotlib.colormaps[name](np.arange(256))[:, :3].astype(np.float32)
     except KeyError as error:
-        raise ValueError(f"{name!r} is not a matplotlib colour map; try 'inferno', 'viridis' or 'RdBu_r'") from error
+        raise ValueError(
+            f"{name!r} is not a matplotlib colour map; try 'inferno', 'viridis' or 'RdBu_r'"
+        ) from error

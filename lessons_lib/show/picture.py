@@ -1,4 +1,4 @@
-"""A matplotlib figure that carries its own description, stays small in a stored notebook and needs no pyplot."""
+"""A matplotlib figure that carries its own description, stays small in a stored notebook, needs no pyplot."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Picture(Figure):
     Parameters
     ----------
     width, height : inches, at 100 dots an inch.
-    alt : what the figure shows, in words. It is stored with the output, as its plain-text form and as the metadata
-        "alt" of the image (which nbconvert writes into the page).
+    alt : what the figure shows, in words. It is stored with the output, as its plain-text form and as the
+        metadata "alt" of the image (which nbconvert writes into the page).
     """
 
     def __init__(self, width: float, height: float, *, alt: str = "") -> None:
@@ -50,8 +50,8 @@ class Picture(Figure):
 def small_png(pixels: np.ndarray, aim: int = 110_000, limit: int = 200_000) -> bytes:
     """uint8 pixels (H, W, 3) as PNG, as true to the colours as its size allows.
 
-    True colours up to `aim` bytes, else 256 colours with dither, else 256 flat colours; above `limit` bytes the picture
-    is made smaller too. A notebook with twenty photographs so stays under two megabytes.
+    True colours up to `aim` bytes, else 256 colours with dither, else 256 flat colours; above `limit` bytes
+    the picture is made smaller too. A notebook with twenty photographs so stays under two megabytes.
     """
     image = Image.fromarray(np.ascontiguousarray(pixels))
     data = _encode(image)
@@ -65,7 +65,9 @@ def small_png(pixels: np.ndarray, aim: int = 110_000, limit: int = 200_000) -> b
     scale = 1.0
     while len(data) > limit and scale > 0.3:
         scale *= 0.9
-        smaller = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
+        smaller = image.resize(
+            (round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS
+        )
         data = _encode(smaller.quantize(palette=palette, dither=Image.Dither.NONE))
     return data
 
@@ -84,7 +86,7 @@ def text_width(figure: Figure, text: str, size: float, weight: str = "normal") -
 
 
 def wrap(figure: Figure, text: str, width: float, size: float, weight: str = "normal") -> list[str]:
-    """`text` broken into lines of at most `width` inches; a word longer than a line is broken where it has to be."""
+    """`text` broken into lines of at most `width` inches; a word longer than a line is broken too."""
 
     def fits(line: str) -> bool:
         return text_width(figure, line, size, weight) <= width
@@ -108,7 +110,7 @@ def wrap(figure: Figure, text: str, width: float, size: float, weight: str = "no
 
 
 def _longest_start(word: str, fits) -> int:
-    """How many characters fit, preferring a break after a separator inside the word (model_layer.name, a/b, x-y)."""
+    """How many characters fit; preferably up to a separator inside the word (layer4.conv2, a/b)."""
     cut = len(word)
     while cut > 1 and not fits(word[:cut]):
         cut -= 1
@@ -120,7 +122,9 @@ def write(figure: Figure, x: float, y: float, text: str, size: float, **options)
     """Text at (x, y) inches from the figure's upper left corner, in ink, without mathematical parsing."""
     width, height = figure.get_size_inches()
     options.setdefault("color", INK)
-    figure.text(x / width, 1 - y / height, text, fontsize=size, parse_math=False, linespacing=LINE - 0.1, **options)
+    figure.text(
+        x / width, 1 - y / height, text, fontsize=size, parse_math=False, linespacing=LINE - 0.1, **options
+    )
 
 
 def place_axes(figure: Figure, left: float, top: float, width: float, height: float):
@@ -132,7 +136,7 @@ def place_axes(figure: Figure, left: float, top: float, width: float, height: fl
 
 
 def plain_axes(axes, *, xlabel: str = "", ylabel: str = "") -> None:
-    """Axes for curves: two spines, faint grid, labels of a legible size; independent of the reader's style sheet."""
+    """Axes for curves: two spines, faint grid, labels of a legible size; whatever the reader's style."""
     axes.set_facecolor("white")
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))

@@ -1,4 +1,4 @@
-"""The layout of `show` and `grid`: panels in rows below their wrapped names, and the colour scales at the foot."""
+"""The layout of `show` and `grid`: panels in rows below their names, and the colour scales at the foot."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Legend:
 
 
 def legends(kinds: Sequence[str], overlay: float, colours: tuple, percentile: float) -> list[Legend]:
-    """The scales of the kinds of map ("unsigned", "signed", "picture") that a figure shows, as they look on grey."""
+    """The scales of the kinds of map ("unsigned", "signed", "picture") in a figure, as they look on grey."""
     end = "largest {}" if percentile >= 100 else f"percentile {percentile:g} of the {{}}s"
     ramp = np.linspace(0, 1, 128, dtype=np.float32)[None].repeat(10, 0)
     paper = np.full((10, 128, 3), 0.6, np.float32)
@@ -47,7 +47,9 @@ def legends(kinds: Sequence[str], overlay: float, colours: tuple, percentile: fl
     if "signed" in kinds:
         ramp = 2 * ramp - 1
         strip = colouring.blend(paper, ramp, signed=True, overlay=overlay, colours=colours[1], percentile=100)
-        after = f"for (the middle is 0, the ends are the {end.format('magnitude')}, each map on its own scale)"
+        after = (
+            f"for (the middle is 0, the ends are the {end.format('magnitude')}, each map on its own scale)"
+        )
         rows.append(Legend("evidence against", strip, after))
     if "picture" in kinds:
         rows.append(Legend(f"colour pictures: grey is 0, full contrast is the {end.format('magnitude')}"))
@@ -59,7 +61,8 @@ def lay_out(
 ) -> Picture:
     """A figure of all panels; its first axes are the panels', in order.
 
-    columns : panels a row, by default 4 up to eight panels and 5 from then on.  size : width of a panel in inches.
+    columns : panels a row, by default 4 up to eight panels and 5 from then on.  size : width of a panel in
+        inches.
     """
     if columns is not None and columns < 1:
         raise ValueError(f"columns must be at least 1, got {columns}")
@@ -73,7 +76,9 @@ def lay_out(
     rows = [range(start, min(start + columns, len(panels))) for start in range(0, len(panels), columns)]
     tops = [max(_head_height(*heads[index]) for index in row) for row in rows]
     foot_heights = [len(lines) * SCORE * LINE / 72 + 0.04 for _, lines in feet]
-    total = 2 * MARGIN + sum(tops) + len(rows) * (height + GAP) - GAP + (sum(foot_heights) + 0.06 if feet else 0)
+    total = (
+        2 * MARGIN + sum(tops) + len(rows) * (height + GAP) - GAP + (sum(foot_heights) + 0.06 if feet else 0)
+    )
     figure = Picture(width, total)
     top = MARGIN
     for row, head in zip(rows, tops):
@@ -102,7 +107,9 @@ def _draw_head(figure: Picture, name: list[str], score: list[str], left: float, 
         write(figure, left, bottom, "\n".join(name), NAME, va="bottom")
 
 
-def _draw_pixels(figure: Picture, pixels: np.ndarray, left: float, top: float, cell: float, height: float) -> None:
+def _draw_pixels(
+    figure: Picture, pixels: np.ndarray, left: float, top: float, cell: float, height: float
+) -> None:
     ratio = pixels.shape[0] / pixels.shape[1]
     wide, high = (cell, cell * ratio) if cell * ratio <= height else (height / ratio, height)
     axes = place_axes(figure, left, top, wide, high)
@@ -115,7 +122,7 @@ def _draw_pixels(figure: Picture, pixels: np.ndarray, left: float, top: float, c
 
 
 def _wrap_legend(measure: Picture, scale: Legend, width: float) -> tuple[float, list[str]]:
-    """Where the strip starts, in inches, and the lines of text beside it (or of the whole legend without a strip)."""
+    """Where the strip starts, in inches, and the lines of text beside it (all lines, without a strip)."""
     if scale.strip is None:
         return 0.0, wrap(measure, scale.before, width - 2 * MARGIN, SCORE)
     start = MARGIN + text_width(measure, scale.before, SCORE) + 0.1
@@ -144,7 +151,9 @@ def mark(axes, boxes: Sequence | None, mask, size: tuple[int, int]) -> None:
             axes.add_patch(Rectangle(corner, x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=width))
     if mask is None:
         return
-    finer = max(1, round(800 / size[1]))  # twice the dots of a panel, so that the line is smooth when it is drawn
+    finer = max(
+        1, round(800 / size[1])
+    )  # twice the dots of a panel, so that the line is smooth when it is drawn
     thick = max(1, round(size[1] * finer / 300))
     extent = (-0.5, size[1] - 0.5, size[0] - 0.5, -0.5)
     for colour, width in ((0.0, 2 * thick), (1.0, thick)):

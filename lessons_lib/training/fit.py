@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lessons_lib.training.checkpoint import restore, save, settings_of
 from lessons_lib.training.plan import Plan, as_columns
@@ -45,16 +46,20 @@ def fit_steps(
     history : filled as the steps go by; on resuming it starts with the steps of the earlier run.
     """
     columns = as_columns(data)
-    plan = Plan(epochs, lr, batch_size, seed, optimiser, schedule, weight_decay, len(columns["images"]))
+    if loss is None and not {"images", "labels"} <= set(columns):
+        raise ValueError(
+            f"the default loss needs 'images' and 'labels', the data has {sorted(columns)}; pass loss="
+        )
+    rows = len(next(iter(columns.values())))
+    plan = Plan(epochs, lr, batch_size, seed, optimiser, schedule, weight_decay, rows)
     history = History() if history is None else history
     settings = settings_of(model, columns, {**asdict(plan), "loss": _name(loss or cross_entropy)})
     if device is not None:
         model.to(device)
-    model.to(memory_format=torch.channels_last)  # faster convolutions on CPUs and GPUs
+    if all(parameter.ndim < 5 for parameter in model.parameters()):
+        model.to(memory_format=torch.channels_last)  # 2-D convolutions are faster so, on CPUs and GPUs
     device = next(model.parameters()).device
-    columns = {name: values.to(device) for name, values in columns.items()}
-    if columns["images"].ndim == 4:
-        columns["images"] = columns["images"].contiguous(memory_format=torch.channels_last)
+    columns = {name: _channels_last(values.to(device)) for name, values in columns.items()}
     optimizer = plan.optimizer(model)
     path, first = (None if checkpoint is None else Path(checkpoint)), 0
     if path is not None and resume:
@@ -135,20 +140,18 @@ def fit(
         of another model, data or settings.  FloatingPointError : the loss is NaN or infinite.
     """
     history = History()
-    for report in fit_steps(
-        model,
-        data,
-        epochs=epochs,
-        lr=lr,
-        batch_size=batch_size,
-        seed=seed,
-        loss=loss,
-        history=history,
-        **options,
-    ):
-        if progress is not None:
-            progress(report)
+    settings = dict(epochs=epochs, lr=lr, batch_size=batch_size, seed=seed, loss=loss, history=history)
+    with closing(
+        fit_steps(model, data, **settings, **options)
+    ) as reports:  # closing stores an interrupted state
+        for report in reports:
+            if progress is not None:
+                progress(report)
     return history
+
+
+def _channels_last(values: Tensor) -> Tensor:
+    return values.contiguous(memory_format=torch.channels_last) if values.ndim == 4 else values
 
 
 def _name(loss: Loss) -> str:

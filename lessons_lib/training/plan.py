@@ -20,7 +20,7 @@ def as_columns(data: object) -> Batch:
 
     Raises
     ------
-    TypeError : none of these.  ValueError : tensors of different lengths, none at all, or no images.
+    TypeError : none of these.  ValueError : tensors of different lengths, or no rows at all.
     """
     if isinstance(data, Mapping):
         columns = {name: value for name, value in data.items() if isinstance(value, Tensor)}
@@ -31,12 +31,14 @@ def as_columns(data: object) -> Batch:
         columns = {"images": data[0], "labels": data[1]}
     else:
         raise TypeError(
-            f"data must be (images, labels), a mapping of tensors or a world with tensors, not "
+            "data must be (images, labels), a mapping of tensors or a world with tensors, not "
             f"{type(data).__name__}"
         )
     lengths = {name: len(value) for name, value in columns.items()}
-    if "images" not in columns or len(set(lengths.values())) != 1 or not len(columns["images"]):
-        raise ValueError(f"data needs 'images' and as many rows in every tensor, got {lengths}")
+    if len(set(lengths.values())) != 1 or not next(iter(lengths.values())):
+        raise ValueError(
+            f"data needs tensors with as many rows each, at least one; it has {lengths or 'none'}"
+        )
     return columns
 
 
@@ -80,7 +82,7 @@ class Plan:
 
     def batches(self, columns: Batch, first: int) -> Iterator[Batch]:
         """The batches from step `first` on. Each epoch's order follows from the seed and the epoch alone."""
-        device = columns["images"].device
+        device = next(iter(columns.values())).device
         for epoch in range(first // self.steps_an_epoch, self.epochs):
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
             order = torch.randperm(self.rows, generator=generator).to(device)

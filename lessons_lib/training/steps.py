@@ -18,7 +18,7 @@ Loss = Callable[[nn.Module, Batch, int], tuple[Tensor, dict[str, float]]]
 
 @dataclass(frozen=True)
 class StepReport:
-    """What one optimiser step did: its number (from 1) of `steps`, epoch (from 0), loss, metrics, rate."""
+    """What one optimiser step did: its number (from 1) of `steps`, epoch (from 0), loss, ..."""
 
     step: int
     steps: int
@@ -52,9 +52,7 @@ class History:
 
 
 def cross_entropy(model: nn.Module, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
-    """The default loss: cross entropy of `batch["images"]` with `batch["labels"]`; reports the batch's
-    accuracy.
-    """
+    """The default loss: cross entropy of the images' logits with the labels; reports the batch's accuracy."""
     logits = model(batch["images"])
     accuracy = (logits.detach().argmax(1) == batch["labels"]).float().mean()
     return F.cross_entropy(logits, batch["labels"]), {"accuracy": float(accuracy)}

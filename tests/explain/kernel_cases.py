@@ -30,7 +30,7 @@ CASES = {
     "many_targets": ((1, 18, 4, 4), 37, (9, 11), {"normalise": "mass"}),
     "one_row": ((2, 12, 1, 6), 2, (5, 13), {"normalise": "unit"}),
     "one_column": ((1, 12, 6, 1), 2, (13, 5), {"normalise": "mass"}),
-    "one_position": ((1, 8, 1, 1), 1, (4, 4), {}),
+    "one_position": ((1, 8, 1, 1), 1, (4, 4), {"relu": False}),
     "one_channel": ((2, 1, 3, 3), 2, (7, 7), {}),
     "wide": ((1, 10, 3, 40), 2, (6, 90), {"normalise": "unit"}),
     "shrink": ((1, 10, 9, 40), 2, (4, 7), {"normalise": "mass"}),

@@ -38,7 +38,7 @@ def test_labels_have_no_gaps_and_rows_do_not_depend_on_each_other(kind, channels
 
 
 @pytest.mark.parametrize("kind", ["slic", "grid"])
-@pytest.mark.parametrize("count", [4, 24, 60])
+@pytest.mark.parametrize("count", [12, 24, 60])
 def test_count_is_about_what_was_asked_for(kind, count):
     counts = segment_counts(superpixels(pictures(), kind=kind, count=count))
     assert (counts >= 0.6 * count).all() and (counts <= 1.5 * count).all(), counts
@@ -71,11 +71,8 @@ def test_quickshift_is_the_one_of_the_lime_package(seed):
 
 def test_superpixels_leave_the_random_state_and_the_images_alone():
     images = pictures().requires_grad_()
-    before, state, numpy_state = (
-        images.detach().clone(),
-        torch.get_rng_state(),
-        np.random.get_state()[1].copy(),
-    )  # noqa: NPY002
+    before, state = images.detach().clone(), torch.get_rng_state()
+    numpy_state = np.random.get_state()[1].copy()  # noqa: NPY002
     for kind in ("slic", "quickshift", "grid"):
         superpixels(images, kind=kind)
     assert torch.equal(images, before) and torch.equal(state, torch.get_rng_state())
