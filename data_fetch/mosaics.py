@@ -104,9 +104,7 @@ def _by_class(names: Sequence[str]) -> dict[int, list[str]]:
             raise ValueError(f"no ImageNet class fits the photo {name!r}, so it cannot be in a mosaic")
         groups.setdefault(index, []).append(name)
     if len(groups) < 4:
-        raise ValueError(
-            f"photographs of at least four ImageNet classes are needed, these show {len(groups)}"
-        )
+        raise ValueError(f"photographs of at least four ImageNet classes are needed, these show {len(groups)}")
     return groups
 
 

@@ -111,9 +111,7 @@ def path(name: str) -> Path:
     folder = _FOLDERS[module][1]
     spec = importlib.util.find_spec(module)
     if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(
-            f"the photo {name!r} comes with {found.package}: pip install {found.package}"
-        )
+        raise ModuleNotFoundError(f"the photo {name!r} comes with {found.package}: pip install {found.package}")
     file = Path(spec.submodule_search_locations[0]) / folder / found.file
     if not file.is_file():
         raise FileNotFoundError(
@@ -160,8 +158,7 @@ def boxes(name: str, size: int | None = None) -> list[LabelledBox]:
     width, height = found.size
     scale = (size / width, size / height, size / width, size / height)
     return [
-        thing._replace(box=tuple(value * factor for value, factor in zip(thing.box, scale)))
-        for thing in found.objects
+        thing._replace(box=tuple(value * factor for value, factor in zip(thing.box, scale))) for thing in found.objects
     ]
 
 

@@ -74,9 +74,8 @@ def start(lesson: str, *, profile: str = "quick", seed: int = 0, device: str | N
     found, warnings = _versions()
     import torch
 
-    cores = cpu_cores()
-    threads = _threads(cores)
-    torch.set_num_threads(threads)
+    cores, workers = cpu_cores(), threads()
+    torch.set_num_threads(workers)
     cuda = torch.cuda.is_available() if device is None else device.startswith("cuda")
     chosen = torch.device(device or ("cuda" if cuda else "cpu"))
     machine = f"{cores} CPU core{'s' * (cores > 1)}"
@@ -88,7 +87,7 @@ def start(lesson: str, *, profile: str = "quick", seed: int = 0, device: str | N
     minutes = _MINUTES.get(lesson)
     time = "" if minutes is None else f", about {minutes[bool(cuda)]} min of computing"
     print(f"Lesson {lesson}{time}")
-    print(f"Machine: {machine}; {threads} thread{'s' * (threads > 1)}")
+    print(f"Machine: {machine}; {workers} thread{'s' * (workers > 1)}")
     print(f"Profile: {profile}, seed {seed} (set LESSONS_PROFILE or LESSONS_SEED to change them)")
     print("Versions: " + ", ".join(f"{name} {version}" for name, version in found.items()))
     print(f"Data folder: {_friendly(data_folder())}")
@@ -165,12 +164,12 @@ def _quota(file: Path, default: int) -> int:
         return default
 
 
-def _threads(cores: int) -> int:
+def threads(cores: int | None = None) -> int:
     """OMP_NUM_THREADS where it is set; else all cores, but no more than 8, beyond which small networks slow
     down.
     """
     text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return int(text) if text.isdigit() and int(text) > 0 else min(cores, 8)
+    return int(text) if text.isdigit() and int(text) > 0 else min(cores or cpu_cores(), 8)
 
 
 def _versions() -> tuple[dict[str, str], list[str]]:

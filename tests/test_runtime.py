@@ -115,7 +115,7 @@ def test_new_versions_pass_in_silence(monkeypatch, capsys, version):
 
 def test_missing_torch_is_explained(monkeypatch):
     pretend_versions(monkeypatch, torch=None)
-    with pytest.raises(ModuleNotFoundError, match="torch is missing.*pip install torch"):
+    with pytest.raises(ModuleNotFoundError, match=r"torch is missing.*pip install torch"):
         lessons_lib.start("00_start_here")
 
 
@@ -137,9 +137,7 @@ def test_data_folder_lies_in_the_users_cache(monkeypatch, capsys):
     assert "~/stick" in text and str(Path.home()) not in text.replace("~", "")
 
 
-@pytest.mark.parametrize(
-    "content, cores", [("200000 100000", 2), ("150000 100000", 2), ("max 100000", 9), ("", 9)]
-)
+@pytest.mark.parametrize("content, cores", [("200000 100000", 2), ("150000 100000", 2), ("max 100000", 9), ("", 9)])
 def test_container_quota_limits_the_cores(tmp_path, content, cores):
     file = tmp_path / "cpu.max"
     file.write_text(content)
@@ -148,10 +146,10 @@ def test_container_quota_limits_the_cores(tmp_path, content, cores):
     assert runtime.cpu_cores() >= 1
 
 
-@pytest.mark.parametrize("text, threads", [("3", 3), ("2,1", 2), ("", 8), ("many", 8)])
-def test_threads_respect_the_environment(monkeypatch, text, threads):
+@pytest.mark.parametrize("text, count", [("3", 3), ("2,1", 2), ("", 8), ("many", 8)])
+def test_threads_respect_the_environment(monkeypatch, text, count):
     monkeypatch.setenv("OMP_NUM_THREADS", text)
-    assert runtime._threads(64) == threads
+    assert runtime.threads(64) == count
 
 
 def test_package_exports_start_lazily():

@@ -146,8 +146,8 @@ def peak_memory(call: Callable[[], object], device: torch.device | str = "cpu") 
     arrays are not seen.
     """
     device = torch.device(device)
-    gc.collect()  # garbage of earlier calls must not be freed during this one
     if device.type == "cuda":
+        gc.collect()  # garbage of earlier calls must not be freed during this one
         torch.cuda.synchronize(device)
         before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)

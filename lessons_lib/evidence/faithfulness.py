@@ -80,9 +80,7 @@ def deletion(
         output.
     """
     check_images(images)
-    return _curve(
-        model, images, maps, target, images, _replacement(images, baseline), steps, score, batch_size, seed
-    )
+    return _curve(model, images, maps, target, images, _replacement(images, baseline), steps, score, batch_size, seed)
 
 
 def insertion(
@@ -103,9 +101,7 @@ def insertion(
     Gaussian of 11 x 11 pixels and sigma 5. The last score is the one of the whole image.
     """
     check_images(images)
-    return _curve(
-        model, images, maps, target, _replacement(images, baseline), images, steps, score, batch_size, seed
-    )
+    return _curve(model, images, maps, target, _replacement(images, baseline), images, steps, score, batch_size, seed)
 
 
 def _curve(

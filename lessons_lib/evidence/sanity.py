@@ -45,7 +45,7 @@ def layers_top_down(model: nn.Module, sample: Tensor) -> list[str]:
     ------
     ValueError : the output does not depend on any parameter in a differentiable way.
     """
-    probe = copy.deepcopy(model).eval()
+    probe = _copy(model).eval()
     for parameter in probe.parameters():
         parameter.requires_grad_(parameter.is_floating_point())
     called: dict[nn.Module, int] = {}
@@ -71,6 +71,11 @@ def layers_top_down(model: nn.Module, sample: Tensor) -> list[str]:
         if any(parameter in used for parameter in module.parameters(recurse=False)):
             places.append((time_of[name], place, name))
     return [name for _, _, name in sorted(places, reverse=True)]
+
+
+def _copy(model: nn.Module) -> nn.Module:
+    with torch.inference_mode(False):  # the copy's parameters must be able to carry a gradient
+        return copy.deepcopy(model)
 
 
 def _tensors(output: object) -> Iterator[Tensor]:
@@ -104,7 +109,7 @@ def randomise(model: nn.Module, names: str | Iterable[str], *, seed: int) -> nn.
     ValueError : an unknown name, or a module that holds no parameters.  TypeError : not a name.
     """
     names = [names] if isinstance(names, str) else list(names)
-    fresh = copy.deepcopy(model)
+    fresh = _copy(model)
     for name in names:
         module = fresh if name == "" else find_layer(fresh, name)
         full = next(path for path, part in fresh.named_modules() if part is module)
@@ -130,7 +135,7 @@ def _reset(module: nn.Module, seed: int) -> None:
     before = {name: parameter.detach().clone() for name, parameter in _own(module).items()}
     state = {name: value for name, value in module.state_dict().items() if isinstance(value, Tensor)}
     kept = {name: value.clone() for name, value in state.items() if "." in name}
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with torch.inference_mode(False), torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         if callable(getattr(module, "reset_parameters", None)):
             home = next(iter(before.values())).device
@@ -204,7 +209,8 @@ def map_similarity(a: Tensor, b: Tensor) -> dict[str, Tensor]:
 
     "spearman" : rank correlation of the maps as they are, sign included.
     "spearman_abs" : rank correlation of their absolute values (is the same place important?).
-    "ssim" : structural similarity, 7 x 7 windows, of maps divided by their largest absolute value (range 2).
+    "ssim" : structural similarity, 7 x 7 windows, of maps divided by their largest absolute value and moved
+        from [-1, 1] to [0, 1] (with signed means SSIM would take a map and its negative for alike).
     "hog" : Pearson correlation of histograms of oriented gradients, 8 orientations, 3 x 3 cells a block,
         cells of 1/14 of the shorter side (16 pixels at 224) and at least 2.
 
@@ -230,7 +236,7 @@ def map_similarity(a: Tensor, b: Tensor) -> dict[str, Tensor]:
     from skimage.metrics import structural_similarity  # imported late: it takes longer than all the rest
 
     first, second = _unit(a), _unit(b)
-    ssim = [structural_similarity(x, y, data_range=2.0) for x, y in zip(first, second)]
+    ssim = [structural_similarity((x + 1) / 2, (y + 1) / 2, data_range=1.0) for x, y in zip(first, second)]
     hogs = [torch.from_numpy(np.stack([_hog(image) for image in side])) for side in (first, second)]
     return {
         "spearman": rank_correlation(a, b),

@@ -124,9 +124,7 @@ class Claim:
             object.__setattr__(self, field, value)  # frozen from here on
 
     @classmethod
-    def value(
-        cls, id: str, text: str, values: Sequence[float], *, threshold: float, direction: str = ">"
-    ) -> Claim:
+    def value(cls, id: str, text: str, values: Sequence[float], *, threshold: float, direction: str = ">") -> Claim:
         """The mean of `values`, one a seed, lies beyond `threshold`.
 
         Raises

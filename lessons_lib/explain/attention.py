@@ -42,7 +42,7 @@ def attention_rollout(
     ----------
     model : a vision transformer; see `vit_attention`.
     images : (B, C, H, W).
-    head_fusion : "mean" over the heads as in the paper, or "max" or "min".
+    head_fusion : "mean", "max" or "min" over the heads.
     discard_ratio : share, 0 to below 1, of each layer's fused weights that is set to 0 beforehand, the
         smallest ones of each image. Not part of the paper.
     size : "images" for the images' size, (H, W), or None for the grid of patches; bilinear.
@@ -126,8 +126,8 @@ def vit_attention(model: nn.Module, images: Tensor) -> list[Tensor]:
     for layer in watch.layers:
         if layer.ndim != 4 or len(layer) != len(images):
             raise ValueError(
-                f"attention of shape {tuple(layer.shape)} for {len(images)} images: it stays within windows or "
-                "mixes images; attention between all tokens of one image is needed"
+                f"attention of shape {tuple(layer.shape)} for {len(images)} images: it stays within windows "
+                "or mixes images; attention between all tokens of one image is needed"
             )
     return watch.layers
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+Rule = Callable[["Layer", Tensor, "Settings"], tuple[Tensor, ...]]
 BIAS = ("share", "absorb", "ignore")
 _STABLE = 1e-6
 
@@ -61,7 +62,7 @@ class Layer:
     low: Tensor | None = None
     high: Tensor | None = None
     inputs: tuple[Tensor, ...] = ()
-    _parts: dict[str, Part] = field(default_factory=dict)
+    _parts: dict[str, Part] = field(default_factory=dict, init=False)
 
     @property
     def first(self) -> bool:
@@ -238,7 +239,7 @@ def gamma(layer: Layer, relevance: Tensor, settings: Settings) -> tuple[Tensor, 
     return _plus(*shares)
 
 
-def alpha_beta(alpha: float, beta: float) -> Callable[[Layer, Tensor, Settings], tuple[Tensor, ...]]:
+def alpha_beta(alpha: float, beta: float) -> Rule:
     """R_i = sum_j (alpha z_ij+ / sum_i z_ij+ - beta z_ij- / sum_i z_ij-) R_j, alpha - beta = 1, beta >= 0.
 
     With bias "share" a unit with contributions of one sign only hands its whole relevance to those.
@@ -284,7 +285,7 @@ def _alpha_beta_shared(
     )
 
 
-def _by(which: str, name: str, text: str) -> Callable[[Layer, Tensor, Settings], tuple[Tensor, ...]]:
+def _by(which: str, name: str, text: str) -> Rule:
     def rule(layer: Layer, relevance: Tensor, settings: Settings) -> tuple[Tensor, ...]:
         if layer.weight is None or len(layer.inputs) != 1:
             raise ValueError(f"the rule {name!r} needs a layer with weights, {layer.name!r} has none")

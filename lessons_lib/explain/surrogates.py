@@ -99,17 +99,18 @@ def lime(
     check_images(images)
     check_count("samples", samples, 2)
     if not (kernel_width > 0 and alpha >= 0):
-        raise ValueError(
-            f"kernel_width must be positive and alpha at least 0, not {kernel_width!r}, {alpha!r}"
-        )
+        raise ValueError(f"kernel_width must be positive and alpha at least 0, not {kernel_width!r}, {alpha!r}")
     if segments is None:
-        photograph = min(images.shape[-2:]) >= 128
-        segments = superpixels(images, kind="quickshift" if photograph else "slic", seed=seed)
+        segments = _default_segments(images, "quickshift" if min(images.shape[-2:]) >= 128 else "slic", seed)
     segments = check_segments(segments, images)
     drawn = [lime_samples(int(count), samples, seed, kernel_width) for count in segment_counts(segments)]
     fit = partial(weighted_ridge, alpha=alpha)
     options = {"score": score, "batch_size": batch_size, "progress": progress}
     return _explain(model, images, target, segments, drawn, fill, fit, options, return_details)
+
+
+def _default_segments(images: Tensor, kind: str, seed: int) -> Tensor:
+    return superpixels(images, kind=kind, count=min(50, images[0, 0].numel()), seed=seed)
 
 
 def lime_samples(players: int, samples: int, seed: int, kernel_width: float = 0.25) -> tuple[Tensor, Tensor]:
@@ -123,9 +124,7 @@ def lime_samples(players: int, samples: int, seed: int, kernel_width: float = 0.
     return on, (-(distance**2) / kernel_width**2).exp().sqrt()
 
 
-def weighted_ridge(
-    coalitions: Tensor, weights: Tensor, scores: Tensor, alpha: float = 1.0
-) -> tuple[Tensor, Tensor]:
+def weighted_ridge(coalitions: Tensor, weights: Tensor, scores: Tensor, alpha: float = 1.0) -> tuple[Tensor, Tensor]:
     """Weighted ridge regression, free intercept c: minimise sum_n w_n (y_n - c - z_n b)^2 + alpha |b|^2.
 
     coalitions (N, M), weights (N,), scores (N, T).  Returns coefficients (T, M) and intercepts (T,), float64.
@@ -177,7 +176,7 @@ def kernel_shap(
     TypeError, ValueError : bad segments, fill or numbers; see also `perturbation.ask`.
     """
     check_images(images)
-    segments = superpixels(images, kind="slic") if segments is None else segments
+    segments = _default_segments(images, "slic", seed) if segments is None else segments
     segments = check_segments(segments, images)
     drawn = [shap_coalitions(int(count), samples, seed) for count in segment_counts(segments)]
     options = {"score": score, "batch_size": batch_size, "progress": progress}
@@ -266,9 +265,7 @@ def shapley(value: SetFunction, players: int) -> Tensor:
     """
     check_count("players", players)
     if players > MOST_PLAYERS:
-        raise ValueError(
-            f"{players} players have 2^{players} coalitions; beyond {MOST_PLAYERS} use kernel_shap_values"
-        )
+        raise ValueError(f"{players} players have 2^{players} coalitions; beyond {MOST_PLAYERS} use kernel_shap_values")
     coalitions = _all_coalitions(players)
     scores, several = _set_values(value, coalitions)
     share = [1 / (players * math.comb(players - 1, size)) for size in range(players)]

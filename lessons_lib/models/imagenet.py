@@ -62,10 +62,7 @@ _VGG = {
     "relu2_2, 112 × 112": "features.8",
     "relu1_2, 224 × 224": "features.3",
 }
-_VIT = {
-    f"input of block {i + 1} of 12, 14 × 14": f"encoder.layers.encoder_layer_{i}.ln_1"
-    for i in (11, 10, 8, 5, 2)
-}
+_VIT = {f"input of block {i + 1} of 12, 14 × 14": f"encoder.layers.encoder_layer_{i}.ln_1" for i in (11, 10, 8, 5, 2)}
 # `_bn1`, not the ReLU6 after it: that module (`_swish`) also serves the stem, so it runs twice in a forward.
 _LITE = {
     "last convolution before ReLU6, 7 × 7": "_bn1",
@@ -156,9 +153,7 @@ def index(name: str) -> int:
             return found[0]
         if found:
             listed = ", ".join(f"{CATEGORIES[i]} ({i})" for i in found[:12]) + ", ..." * (len(found) > 12)
-            raise ValueError(
-                f"{name!r} fits {len(found)} classes: {listed}; write the whole name, or use the index"
-            )
+            raise ValueError(f"{name!r} fits {len(found)} classes: {listed}; write the whole name, or use the index")
     close = difflib.get_close_matches(wanted.lower(), [c.lower() for c in CATEGORIES], n=6, cutoff=0.5)
     hint = f"close names: {', '.join(close)}" if close else "see the list model.categories"
     raise ValueError(f"ImageNet has no class {name!r}; {hint}")

@@ -58,9 +58,7 @@ def prepare(picture: Picture, size: int = 224, crop: str = "squash") -> Tensor:
     elif isinstance(picture, str | os.PathLike | bytes | bytearray | memoryview):
         image = _from_array(_open(picture, size))
     else:
-        raise TypeError(
-            f"a path, bytes, a PIL image, an array or a tensor is needed, not {type(picture).__name__}"
-        )
+        raise TypeError(f"a path, bytes, a PIL image, an array or a tensor is needed, not {type(picture).__name__}")
     image = _on_white(image)
     if crop == "center":
         side = min(image.shape[-2:])
@@ -89,9 +87,7 @@ def _open(picture: str | os.PathLike | bytes, size: int) -> np.ndarray:
     except Image.DecompressionBombError as error:
         raise ValueError(f"{named} has too many pixels: at most {PIXELS_MAX:,} are expected") from error
     except _BROKEN as error:
-        raise ValueError(
-            f"{named} is not a picture that can be read (JPEG, PNG, WebP, TIFF, GIF ...)"
-        ) from error
+        raise ValueError(f"{named} is not a picture that can be read (JPEG, PNG, WebP, TIFF, GIF ...)") from error
     with image:
         if image.width * image.height <= PIXELS_MAX:
             image.draft(None, (2 * size, 2 * size))  # JPEG alone: decoded at 1/2, 1/4 or 1/8
@@ -157,9 +153,7 @@ def _from_tensor(tensor: Tensor) -> Tensor:
     tensor = tensor.float()
     low, high = float(tensor.min()), float(tensor.max())
     if not (low >= 0 and high <= 1):  # also catches NaN
-        raise ValueError(
-            f"floating-point values must be in [0, 1], got {low:.4g} to {high:.4g}; divide by 255?"
-        )
+        raise ValueError(f"floating-point values must be in [0, 1], got {low:.4g} to {high:.4g}; divide by 255?")
     return tensor
 
 

@@ -61,8 +61,8 @@ def scatter_tradeoff(
     ----------
     rows : dicts.  x, y, label : the keys of the two numbers and of the point's name.
     group : the key of a text that decides colour and marker.
-    better : which way is better on x and on y, "min" or "max": the points that no other point beats on both are
-        joined by a line.
+    better : which way is better on x and on y, "min" or "max": the points that no other point beats on both
+        are joined by a line.
     log_x : logarithmic x axis; all x must be positive.
     static : return the matplotlib figure instead of the plotly one.
 
@@ -72,7 +72,7 @@ def scatter_tradeoff(
     front = [] if better is None else _front(points, better)
     twin = _static_scatter(points, front, x, y, log_x, title)
     note = f" Not beaten on both: {', '.join(points[place][2] for place in front)}." if front else ""
-    listed = "; ".join(f"{name} {a:.3g}, {b:.3g}" for a, b, name, _ in points)
+    listed = "; ".join(f"{name} {_plain(a)}, {_plain(b)}" for a, b, name, _ in points)
     twin.alt = f"{title + '. ' if title else ''}Points of {x} and {y}: {listed}.{note}"
     if static:
         return twin
@@ -112,6 +112,10 @@ def _points(rows, x: str, y: str, label: str, group: str | None, log_x: bool) ->
     if not points:
         raise ValueError("scatter_tradeoff needs at least one row")
     return points
+
+
+def _plain(number: float) -> str:
+    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
 
 
 def _groups(points: list[tuple]) -> list[str]:
@@ -177,7 +181,8 @@ def _name_points(figure: Picture, axes, points: list[tuple], box: tuple) -> None
             options.append((clashes, cost, area))
         area = min(options)[2]
         taken.append(area)
-        write(figure, left + area[0], top + high - area[1], point[2], 9, va="bottom")
+        plate = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.5}
+        write(figure, left + area[0], top + high - area[1], point[2], 9, va="bottom", bbox=plate)
 
 
 def _overlap(a: tuple, b: tuple) -> float:

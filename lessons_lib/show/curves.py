@@ -73,27 +73,21 @@ def curves(
             markersize=5,
         )  # fmt: skip
     _name_ends(figure, axes, data, names, (width - right, top, right, height - 0.55))
-    figure.alt = (
-        f"{title + '. ' if title else ''}Curves of {ylabel or 'y'} against {xlabel or 'x'}. "
-        + " ".join(
-            f"{name}: from {y.mean(0)[0]:.3g} at {x[0]:.3g} to {y.mean(0)[-1]:.3g} at {x[-1]:.3g}, "
-            f"between {y.mean(0).min():.3g} and {y.mean(0).max():.3g}."
-            for name, (x, y) in data.items()
-        )
+    figure.alt = f"{title + '. ' if title else ''}Curves of {ylabel or 'y'} against {xlabel or 'x'}. " + " ".join(
+        f"{name}: from {y.mean(0)[0]:.3g} at {x[0]:.3g} to {y.mean(0)[-1]:.3g} at {x[-1]:.3g}, "
+        f"between {y.mean(0).min():.3g} and {y.mean(0).max():.3g}."
+        for name, (x, y) in data.items()
     )
     return figure
 
 
 def _xy(name: str, x, y) -> tuple[np.ndarray, np.ndarray]:
     x, y = (
-        np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values, dtype=float)
-        for values in (x, y)
+        np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values, dtype=float) for values in (x, y)
     )
     y = np.atleast_2d(y)
     if x.ndim != 1 or y.ndim != 2 or y.shape[1] != len(x) or len(x) < 2:
-        raise ValueError(
-            f"curve {name!r}: x (n,) and y (n,) or (runs, n), n >= 2, got {x.shape} and {y.shape}"
-        )
+        raise ValueError(f"curve {name!r}: x (n,) and y (n,) or (runs, n), n >= 2, got {x.shape} and {y.shape}")
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise ValueError(f"curve {name!r} has NaN or infinite values")
     return x, y

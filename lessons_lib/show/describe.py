@@ -135,9 +135,7 @@ def sentence(summary: Summary, *, label: str = "", signed: bool = False, brief: 
         parts.append(f"the {heat} is spread: no half of the picture holds more than {share} of it")
     left, top = (_percent(place) for place in summary.peak)
     if summary.peak_scattered:
-        parts.append(
-            f"its largest value, in several places, covers {_percent(summary.peak_area)} of the picture"
-        )
+        parts.append(f"its largest value, in several places, covers {_percent(summary.peak_area)} of the picture")
     elif summary.peak_area > 0.005:
         parts.append(
             f"its largest value covers {_percent(summary.peak_area)} of the picture, around {left} from the "
@@ -186,9 +184,7 @@ def _coverage(cells: int, start: float, stop: float) -> np.ndarray:
 
 
 def _as_values(map: Tensor | np.ndarray) -> np.ndarray:
-    values = (
-        map.detach().cpu().double().numpy() if isinstance(map, Tensor) else np.asarray(map, dtype=np.float64)
-    )
+    values = map.detach().cpu().double().numpy() if isinstance(map, Tensor) else np.asarray(map, dtype=np.float64)
     if values.ndim == 3 and values.shape[0] == 1:
         values = values[0]
     if values.ndim == 3 and values.shape[0] == 3:

@@ -126,9 +126,7 @@ def _named(maps, titles: Sequence[str] | None) -> dict[str, np.ndarray]:
     if isinstance(maps, Mapping):
         names, values = [str(name) for name in maps], list(maps.values())
     else:
-        single = isinstance(maps, Tensor | np.ndarray) and (
-            maps.ndim == 2 or (maps.ndim == 3 and len(maps) == 1)
-        )
+        single = isinstance(maps, Tensor | np.ndarray) and (maps.ndim == 2 or (maps.ndim == 3 and len(maps) == 1))
         values = [maps] if single else list(maps)
         names = [""] if len(values) == 1 else [f"map {place + 1}" for place in range(len(values))]
     if not values:

@@ -164,9 +164,7 @@ def _of_values(name: str, seeds: Sequence[float], threshold: float | None) -> _R
 def _draw(axes, row: _Row, y: float, extent: float) -> None:
     colour = OKABE_ITO[0]
     if row.threshold is not None:
-        axes.plot(
-            [row.threshold] * 2, [y - extent / 2, y + extent / 2], color=INK, linestyle="--", linewidth=1.2
-        )
+        axes.plot([row.threshold] * 2, [y - extent / 2, y + extent / 2], color=INK, linestyle="--", linewidth=1.2)
     if row.ci95 is not None:
         axes.plot(row.ci95, [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
     if row.seeds.size:
@@ -190,9 +188,7 @@ def _in_words(row: _Row) -> str:
     asked = ""
     if row.threshold is not None:
         asked = (
-            f", asked {row.direction} {row.threshold:.3g}"
-            if row.direction
-            else f", compared with {row.threshold:.3g}"
+            f", asked {row.direction} {row.threshold:.3g}" if row.direction else f", compared with {row.threshold:.3g}"
         )
     verdict = f", {row.verdict}" if row.verdict else ""
     return f"{row.text}: {row.estimate:.3g} ({interval}{asked}){verdict}."

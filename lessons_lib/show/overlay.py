@@ -20,9 +20,7 @@ def as_picture(image) -> np.ndarray:
     image : (3, H, W), (1, 3, H, W) or grey (1, H, W) in [0, 1], Tensor or array.
     Raises ValueError for another shape, values outside [0, 1] by more than rounding, or NaN.
     """
-    pixels = (
-        image.detach().cpu().float().numpy() if isinstance(image, Tensor) else np.asarray(image, np.float32)
-    )
+    pixels = image.detach().cpu().float().numpy() if isinstance(image, Tensor) else np.asarray(image, np.float32)
     if pixels.ndim == 4 and pixels.shape[0] == 1:
         pixels = pixels[0]
     if pixels.ndim != 3 or pixels.shape[0] not in (1, 3) or pixels.size == 0:
@@ -151,6 +149,4 @@ def _table(name: str) -> np.ndarray:
     try:
         return matplotlib.colormaps[name](np.arange(256))[:, :3].astype(np.float32)
     except KeyError as error:
-        raise ValueError(
-            f"{name!r} is not a matplotlib colour map; try 'inferno', 'viridis' or 'RdBu_r'"
-        ) from error
+        raise ValueError(f"{name!r} is not a matplotlib colour map; try 'inferno', 'viridis' or 'RdBu_r'") from error

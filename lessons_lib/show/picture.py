@@ -65,9 +65,7 @@ def small_png(pixels: np.ndarray, aim: int = 110_000, limit: int = 200_000) -> b
     scale = 1.0
     while len(data) > limit and scale > 0.3:
         scale *= 0.9
-        smaller = image.resize(
-            (round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS
-        )
+        smaller = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
         data = _encode(smaller.quantize(palette=palette, dither=Image.Dither.NONE))
     return data
 
@@ -122,9 +120,7 @@ def write(figure: Figure, x: float, y: float, text: str, size: float, **options)
     """Text at (x, y) inches from the figure's upper left corner, in ink, without mathematical parsing."""
     width, height = figure.get_size_inches()
     options.setdefault("color", INK)
-    figure.text(
-        x / width, 1 - y / height, text, fontsize=size, parse_math=False, linespacing=LINE - 0.1, **options
-    )
+    figure.text(x / width, 1 - y / height, text, fontsize=size, parse_math=False, linespacing=LINE - 0.1, **options)
 
 
 def place_axes(figure: Figure, left: float, top: float, width: float, height: float):

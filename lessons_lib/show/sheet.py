@@ -47,9 +47,7 @@ def legends(kinds: Sequence[str], overlay: float, colours: tuple, percentile: fl
     if "signed" in kinds:
         ramp = 2 * ramp - 1
         strip = colouring.blend(paper, ramp, signed=True, overlay=overlay, colours=colours[1], percentile=100)
-        after = (
-            f"for (the middle is 0, the ends are the {end.format('magnitude')}, each map on its own scale)"
-        )
+        after = f"for (the middle is 0, the ends are the {end.format('magnitude')}, each map on its own scale)"
         rows.append(Legend("evidence against", strip, after))
     if "picture" in kinds:
         rows.append(Legend(f"colour pictures: grey is 0, full contrast is the {end.format('magnitude')}"))
@@ -76,9 +74,7 @@ def lay_out(
     rows = [range(start, min(start + columns, len(panels))) for start in range(0, len(panels), columns)]
     tops = [max(_head_height(*heads[index]) for index in row) for row in rows]
     foot_heights = [len(lines) * SCORE * LINE / 72 + 0.04 for _, lines in feet]
-    total = (
-        2 * MARGIN + sum(tops) + len(rows) * (height + GAP) - GAP + (sum(foot_heights) + 0.06 if feet else 0)
-    )
+    total = 2 * MARGIN + sum(tops) + len(rows) * (height + GAP) - GAP + (sum(foot_heights) + 0.06 if feet else 0)
     figure = Picture(width, total)
     top = MARGIN
     for row, head in zip(rows, tops):
@@ -107,9 +103,7 @@ def _draw_head(figure: Picture, name: list[str], score: list[str], left: float, 
         write(figure, left, bottom, "\n".join(name), NAME, va="bottom")
 
 
-def _draw_pixels(
-    figure: Picture, pixels: np.ndarray, left: float, top: float, cell: float, height: float
-) -> None:
+def _draw_pixels(figure: Picture, pixels: np.ndarray, left: float, top: float, cell: float, height: float) -> None:
     ratio = pixels.shape[0] / pixels.shape[1]
     wide, high = (cell, cell * ratio) if cell * ratio <= height else (height / ratio, height)
     axes = place_axes(figure, left, top, wide, high)
@@ -151,9 +145,7 @@ def mark(axes, boxes: Sequence | None, mask, size: tuple[int, int]) -> None:
             axes.add_patch(Rectangle(corner, x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=width))
     if mask is None:
         return
-    finer = max(
-        1, round(800 / size[1])
-    )  # twice the dots of a panel, so that the line is smooth when it is drawn
+    finer = max(1, round(800 / size[1]))  # twice the dots of a panel, so that the line is smooth when it is drawn
     thick = max(1, round(size[1] * finer / 300))
     extent = (-0.5, size[1] - 0.5, size[0] - 0.5, -0.5)
     for colour, width in ((0.0, 2 * thick), (1.0, thick)):

@@ -35,7 +35,8 @@ def show_source(function, *, omit_docstring: bool = False) -> Source:
 
     Parameters
     ----------
-    function : any function or class written in Python; decorators' wrappers and `functools.partial` are seen through.
+    function : any function or class written in Python; decorators' wrappers and `functools.partial` are
+        seen through.
     omit_docstring : leave out all docstrings; comments stay.
 
     Raises

@@ -1,8 +1,8 @@
 """A trust study with the reader as its subject, after the human study of the Grad-CAM paper (section 5.2, arXiv 1610.02391).
 
-Two models give the same, right answer for each picture. The reader sees one map of each, side by side and in random
-order, and says which model seems more reliable, from -2 (clearly the left one) to +2 (clearly the right one). Trust is
-appropriate when the answers favour the model that is really better.
+Two models give the same, right answer for each picture. The reader sees one map of each, side by side and
+in random order, and says which model seems more reliable, from -2 (clearly the left one) to +2 (clearly the
+right one). Trust is appropriate when the answers favour the model that is really better.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class TrustStudy:
     Parameters
     ----------
     images : (N, 3, H, W) in [0, 1], pictures that both models classify correctly.
-    maps : for each method (better (N, H, W), weaker (N, H, W)): the maps of the better and of the weaker model.
+    maps : for each method (better (N, H, W), weaker (N, H, W)): the maps of the better and of the weaker
+        model.
     seed : order of the questions and sides.
 
     Raises

@@ -44,7 +44,9 @@ class Table:
         return "\n".join([*([self.caption] if self.caption else []), text[0], rule, *text[1:]])
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col" style="{self._style(c)}">{html.escape(n)}</th>' for c, n in enumerate(self.columns))
+        head = "".join(
+            f'<th scope="col" style="{self._style(c)}">{html.escape(n)}</th>' for c, n in enumerate(self.columns)
+        )
         body = "".join(
             "<tr>" + "".join(self._html_cell(r, c) for c in range(len(self.columns))) + "</tr>"
             for r in range(len(self.rows))
@@ -79,8 +81,9 @@ def table(
 
     Parameters
     ----------
-    rows : dicts column -> value; or name -> such a dict, whose names make the first column. A value is a text, a
-        number, a bool, None, a pair (low, high), or a list of numbers, one a seed: its mean +- standard deviation.
+    rows : dicts column -> value; or name -> such a dict, whose names make the first column. A value is a
+        text, a number, a bool, None, a pair (low, high), or a list of numbers, one a seed: its mean +-
+        standard deviation.
     columns : which columns, in this order; default: all, in the order of their first appearance.
     highlight : column -> "max" or "min": its best value is set bold and marked with an asterisk.
     digits : significant digits of numbers.

@@ -124,9 +124,7 @@ def test_zero_variance_is_fine():
 @pytest.mark.parametrize("maker", ["value", "difference"])
 def test_one_seed_gives_no_verdict(maker):
     claim = (
-        Claim.value("v", "t", [0.9], threshold=0.5)
-        if maker == "value"
-        else Claim.difference("v", "t", [0.9], [0.4])
+        Claim.value("v", "t", [0.9], threshold=0.5) if maker == "value" else Claim.difference("v", "t", [0.9], [0.4])
     )
     assert claim.holds is None and claim.ci95 is None
     assert claim.estimate == pytest.approx(0.9 if maker == "value" else 0.5)

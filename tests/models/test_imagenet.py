@@ -1,4 +1,4 @@
-"""The pretrained networks: weights, normalisation, names of classes and layers, and what happens without a network."""
+"""The pretrained networks: weights, normalisation, names of classes and layers, and work without a network."""
 
 from __future__ import annotations
 
@@ -66,9 +66,7 @@ def test_loading_leaves_the_global_random_state_alone():
 
 @pytest.mark.parametrize("seed", [0, 3])
 def test_initial_weights_follow_the_seed(seed):
-    one, same, other = (
-        imagenet.load(weights=None, seed=s).network._fc.weight for s in (seed, seed, seed + 1)
-    )
+    one, same, other = (imagenet.load(weights=None, seed=s).network._fc.weight for s in (seed, seed, seed + 1))
     assert torch.equal(one, same) and not torch.equal(one, other)
 
 
@@ -222,7 +220,7 @@ def test_offline_forbids_even_the_attempt(hub, monkeypatch):
 
 @pytest.fixture
 def served(tmp_path, monkeypatch):
-    """`served(body, prefix)` puts a file where resnet18's weights are then downloaded from, and returns its name."""
+    """`served(body, prefix)` puts a file where resnet18 downloads its weights from; returns its name."""
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     monkeypatch.delenv("LESSONS_OFFLINE", raising=False)
 
@@ -260,7 +258,7 @@ def test_hosted_weights_are_downloaded_once(served, tmp_path, monkeypatch):
 def test_a_download_with_a_wrong_hash_does_not_stay(served, tmp_path):
     body, _ = saved(seed=9)
     served(body[:-1000], hashlib.sha256(body).hexdigest()[:8])  # cut off
-    with pytest.raises(RuntimeError, match="could not be downloaded .*invalid hash"):
+    with pytest.raises(RuntimeError, match=r"could not be downloaded .*invalid hash"):
         imagenet.load("resnet18")
     assert not list((tmp_path / "hub" / "checkpoints").iterdir())
 
@@ -269,12 +267,13 @@ def test_a_damaged_file_in_the_cache_is_named_and_left_alone(hub):
     hub.mkdir()
     file = hub / "resnet18-f37072fd.pth"
     file.write_bytes(b"half a file")
-    with pytest.raises(RuntimeError, match="damaged or incomplete.*not f37072fd.*Delete the file") as caught:
+    with pytest.raises(RuntimeError, match=r"damaged or incomplete.*not f37072fd.*Delete the file") as caught:
         imagenet.load("resnet18")
     assert str(file) in str(caught.value) and file.read_bytes() == b"half a file"
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_gpu_the_classes_are_the_same(lite):
     images = torch.cat([imagenet.prepare(photos.load(name)) for name in ("chelsea", "coffee")])
     model = imagenet.load(device="cuda")

@@ -1,0 +1,208 @@
+"""Layer-wise relevance propagation for functional and module networks alike, with an account of what goes where.
+
+References
+----------
+Bach et al., "On Pixel-Wise Explanations for Non-Linear Classifier Decisions by Layer-Wise Relevance Propagation",
+PLoS ONE 10(7), 2015. The rules are in `lrp_rules`, the operations that they reach in `lrp_calls`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from lessons_lib.explain.inputs import Target, check_differentiable, check_images, check_mode, target_scores
+from lessons_lib.explain.lrp_calls import HANDLERS, KEEPS_GATE, ROUTES
+from lessons_lib.explain.lrp_rules import BIAS, RULES, Layer, Rule, Settings
+from lessons_lib.explain.lrp_trace import Trace, swap, tensors_in, tracked
+from lessons_lib.explain.maps import over_channels
+
+
+@dataclass(frozen=True)
+class Composite:
+    """Which rule serves which layer: a name out of `RULES`, or a function (layer, relevance, settings) -> shares.
+
+    conv, linear, pool, add : for the layers of that kind.
+    first : for the weighted layers that read the (normalised) pixels; None to treat them like the others.
+    named : layer names, or beginnings of them up to a dot ("features.0", "layer4"), with a rule of their own.
+    bias : what `lrp` does with biases when it is not told.
+    """
+
+    conv: str | Rule
+    linear: str | Rule = "epsilon"
+    first: str | Rule | None = None
+    pool: str | Rule = "norm"
+    add: str | Rule = "norm"
+    named: Mapping[str, str | Rule] = field(default_factory=dict)
+    bias: str = "share"
+
+    def rule_for(self, layer: Layer) -> Rule:
+        """The rule of `layer`; the longest of the matching names wins."""
+        path = layer.name.split(" ")[0]
+        own = [name for name in self.named if path == name or path.startswith(name + ".")]
+        if own:
+            rule = self.named[max(own, key=len)]
+        elif layer.first and self.first is not None and layer.kind in ("conv", "linear"):
+            rule = self.first
+        else:
+            rule = getattr(self, layer.kind)
+        if not callable(rule) and rule not in RULES:
+            raise ValueError(f"no LRP rule is called {rule!r}; there are {', '.join(RULES)}")
+        return rule if callable(rule) else RULES[rule]
+
+
+COMPOSITES = {
+    "zero": Composite("zero", "zero", pool="zero", add="zero", bias="absorb"),
+    "epsilon": Composite("epsilon", bias="absorb"),
+    "epsilon_plus": Composite("z_plus"),
+    "epsilon_plus_flat": Composite("z_plus", first="flat"),
+    "epsilon_alpha2_beta1": Composite("alpha2_beta1"),
+    "epsilon_gamma_box": Composite("gamma", first="z_box", bias="absorb"),
+}
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Where the relevance went: score = relevance + everything in `absorbed`, for every image and target.
+
+    score : relevance that started at the output, (B,) or (B, T): the score, if that is linear in the output.
+    relevance : what arrived at the pixels, summed over them, (B,) or (B, T).
+    absorbed : (layer, cause) -> (B,) or (B, T). Causes: "bias", "epsilon", "padding" (relevance handed to explicit
+        zero padding), "no contribution" (the rule's denominator was 0), "no input" (a receptive field of padding).
+    """
+
+    score: Tensor
+    relevance: Tensor
+    absorbed: dict[tuple[str, str], Tensor]
+
+    @property
+    def total_absorbed(self) -> Tensor:
+        return sum(self.absorbed.values(), torch.zeros_like(self.score))
+
+    @property
+    def error(self) -> Tensor:
+        """What the account cannot explain: rounding."""
+        return self.score - self.relevance - self.total_absorbed
+
+
+def lrp(
+    model: nn.Module,
+    images: Tensor,
+    target: Target = None,
+    *,
+    composite: str | Composite = "epsilon_plus",
+    bounds: tuple[float | Tensor, float | Tensor] = (0.0, 1.0),
+    epsilon: float = 1e-6,
+    gamma: float = 0.25,
+    bias: str | None = None,
+    reduce: str | None = "sum",
+    return_balance: bool = False,
+) -> Tensor | tuple[Tensor, Balance]:
+    """Relevance of every pixel: the score, handed back layer by layer to what contributed to it."""
+    check_images(images)
+    check_mode(model)
+    composite = _composite(composite)
+    settings = _settings(epsilon, gamma, composite.bias if bias is None else bias)
+    over_channels(images[:1, :1, :1, :1], reduce)
+    account = _Account(len(images))
+    settings.record = account if return_balance else None
+    with torch.inference_mode(False), torch.enable_grad():
+        leaf = images.detach().clone().requires_grad_()
+        trace = Trace(model, HANDLERS, ROUTES, KEEPS_GATE, composite.rule_for, settings)
+        pixels = trace.start(leaf, *_bounds(bounds, leaf))
+        with trace:
+            output = model(pixels)
+        if composite.first is not None and not trace.first_layers:
+            raise ValueError("the composite has a rule for the first layer, but no layer reads the pixels directly")
+        ends, starts, several = _starts(trace, output, target)
+        settings.keep = len(starts) > 1
+        relevance = []
+        for number, start in enumerate(starts):
+            account.begin()
+            (row,) = torch.autograd.grad(ends, leaf, start, retain_graph=number + 1 < len(starts))
+            relevance.append(row)
+    relevance = torch.stack(relevance, 1) if several else relevance[0]
+    maps = over_channels(relevance, reduce)
+    return (maps, account.balance(starts, relevance, several)) if return_balance else maps
+
+
+class _Account:
+    """Sums what the rules record, per image, layer and cause; one page a target."""
+
+    def __init__(self, batch: int) -> None:
+        self._batch = batch
+        self._pages: list[dict[tuple[str, str], Tensor]] = []
+
+    def begin(self) -> None:
+        self._pages.append({})
+
+    def __call__(self, layer: str, cause: str, amount: Tensor) -> None:
+        amount, page = self._per_image(amount), self._pages[-1]
+        page[layer, cause] = page[layer, cause] + amount if (layer, cause) in page else amount
+
+    def _per_image(self, amount: Tensor) -> Tensor:
+        return amount.reshape(self._batch, -1).sum(1)
+
+    def balance(self, starts: list[list[Tensor]], relevance: Tensor, several: bool) -> Balance:
+        scores = [sum(self._per_image(tensor) for tensor in start) for start in starts]
+        join = (lambda rows: torch.stack(rows, 1)) if several else (lambda rows: rows[0])
+        keys = list(dict.fromkeys(key for page in self._pages for key in page))
+        zero = torch.zeros_like(scores[0])
+        absorbed = {key: join([page.get(key, zero) for page in self._pages]) for key in keys}
+        absorbed = {key: amount for key, amount in absorbed.items() if bool(amount.any())}
+        return Balance(join(scores), relevance.sum((-3, -2, -1)), absorbed)
+
+
+def _starts(trace: Trace, output: object, target: Target) -> tuple[list[Tensor], list[list[Tensor]], bool]:
+    """The network's outputs, the relevance that each of them starts with for every target, and whether there are T.
+
+    An output z starts with z d score / d z: the score itself at the unit of a class, 0 elsewhere.
+    """
+    ends = [tensor for tensor in tensors_in(output) if tracked(tensor)]
+    if not ends:
+        raise ValueError(
+            "no relevance can flow from this model's output: it is detached, or comes out of a sigmoid, which LRP covers "
+            "as a gate only; let the model return logits"
+        )
+    for tensor in ends:
+        trace.look(tensor)
+    copies = [tensor.detach().requires_grad_() for tensor in ends]
+    pairs = list(zip(ends, copies))
+    scores = target_scores(swap(output, lambda t: next((copy for end, copy in pairs if end is t), t)), target)
+    check_differentiable(scores)
+    starts = []
+    for row in scores.unbind(1) if scores.ndim == 2 else [scores]:
+        grads = torch.autograd.grad(row.sum(), copies, retain_graph=True, materialize_grads=True)
+        starts.append([copy.detach() * grad for copy, grad in zip(copies, grads)])
+    return ends, starts, scores.ndim == 2
+
+
+def _composite(composite: str | Composite) -> Composite:
+    if isinstance(composite, Composite):
+        return composite
+    if not isinstance(composite, str):
+        raise TypeError(f"composite must be a name or a Composite, not {type(composite).__name__}")
+    if composite not in COMPOSITES:
+        raise ValueError(f"no composite is called {composite!r}; there are {', '.join(COMPOSITES)}")
+    return COMPOSITES[composite]
+
+
+def _settings(epsilon: float, gamma: float, bias: str) -> Settings:
+    if bias not in BIAS:
+        raise ValueError(f"bias must be one of {', '.join(map(repr, BIAS))} or None, not {bias!r}")
+    for name, value in (("epsilon", epsilon), ("gamma", gamma)):
+        if not 0 <= value < float("inf"):
+            raise ValueError(f"{name} must be a finite number >= 0, got {value}")
+    return Settings(float(epsilon), float(gamma), bias)
+
+
+def _bounds(bounds: Sequence[float | Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
+    if len(bounds) != 2:
+        raise ValueError(f"bounds must be a pair (low, high), got {len(bounds)} values")
+    low, high = (torch.as_tensor(bound, dtype=images.dtype, device=images.device) for bound in bounds)
+    if not bool((low < high).all()):
+        raise ValueError("bounds must be (low, high) with low < high everywhere")
+    return low, high
