@@ -8,15 +8,39 @@ from __future__ import annotations
 
 from importlib import import_module
 
-_HOMES = {
-    "charts": ("Chart", "scatter_tradeoff"),
-    "curves": ("curves",),
-    "describe": ("describe", "summarise"),
-    "explorer": ("Explorer", "explore"),
-    "explorer_state": ("ExplorerState",),
-    "figures": ("grid", "show"),
-    "forest": ("bars", "forest"),
-    "picture": ("Picture",),
-    "source": ("show_source",),
-    "tables": ("table",),
+from lessons_lib.show.curves import curves
+from lessons_lib.show.describe import describe, summarise
+from lessons_lib.show.figures import grid, show
+from lessons_lib.show.forest import bars, forest
+from lessons_lib.show.picture import Picture
+from lessons_lib.show.source import show_source
+from lessons_lib.show.tables import table
+
+_LATER = {  # plotly and the explorer are imported when they are first asked for
+    "Chart": "charts",
+    "scatter_tradeoff": "charts",
+    "Explorer": "explorer",
+    "explore": "explorer",
+    "ExplorerState": "explorer_state",
 }
+__all__ = [
+    "Picture",
+    "bars",
+    "curves",
+    "describe",
+    "forest",
+    "grid",
+    "show",
+    "show_source",
+    "summarise",
+    "table",
+    *_LATER,
+]
+
+
+def __getattr__(name: str):
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(sorted(__all__))}")
+    value = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    globals()[name] = value
+    return value

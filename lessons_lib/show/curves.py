@@ -42,7 +42,7 @@ def curves(
     series : name -> (x, y); x (n,), y (n,), or (runs, n) for several runs: their mean, with each run as a
         thin line.
     chance : a level to compare with, drawn as a horizontal dotted line.
-    width, height : inches.
+    width, height : inches; it grows where the names need more room.
 
     Raises ValueError for no curve, fewer than 2 points, other lengths of x and y, or values that are not
     finite.
@@ -55,6 +55,7 @@ def curves(
     right = max(text_width(measure, line, TEXT) for lines in names.values() for line in lines) + KEY + 0.2
     head = wrap(measure, title, width - 0.3, 10)
     top = 0.12 + len(head) * 10 * LINE / 72 + (0.06 if head else 0)
+    height = max(height, 0.6 + sum(len(lines) for lines in names.values()) * TEXT * LINE / 72)
     figure = Picture(width, height + top)
     if head:
         write(figure, 0.12, 0.1, "\n".join(head), 10, va="top")

@@ -162,10 +162,10 @@ def _percent(share: float) -> str:
 
 
 def _region(mass: np.ndarray) -> tuple[str, float]:
-    """The quarter with at least 50 % of the mass, else the half with 60 %, else "" and the largest half."""
+    """The quarter with more than 50 % of the mass, else the half with 60 %, else "" and the largest half."""
     shares = {name: _share(mass, box) for name, box in _QUARTERS.items()}
     best = max(shares, key=shares.get)
-    if shares[best] >= 0.5:
+    if shares[best] > 0.5 + 1e-9:
         return best, shares[best]
     shares = {name: _share(mass, box) for name, box in _HALVES.items()}
     best = max(shares, key=shares.get)

@@ -31,7 +31,10 @@ class Table:
     caption: str = ""
 
     def __repr__(self) -> str:
-        lines = [self.columns, *([self._cell(r, c) for c in range(len(self.columns))] for r in range(len(self.rows)))]
+        lines = [
+            self.columns,
+            *([self._aligned(r, c) for c in range(len(self.columns))] for r in range(len(self.rows))),
+        ]
         widths = [max(len(line[column]) for line in lines) for column in range(len(self.columns))]
         text = [
             "  ".join(
@@ -56,6 +59,11 @@ class Table:
 
     def _cell(self, row: int, column: int) -> str:
         return self.rows[row][column] + (" *" if (row, column) in self.marked else "")
+
+    def _aligned(self, row: int, column: int) -> str:
+        """In plain text, numbers beside a marked one leave room for the asterisk."""
+        marked = column in self.right and any(place[1] == column for place in self.marked)
+        return self._cell(row, column) + ("  " if marked and (row, column) not in self.marked else "")
 
     def _style(self, column: int) -> str:
         return _CELL + ("text-align:right" if column in self.right else "text-align:left")

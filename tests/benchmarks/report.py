@@ -29,7 +29,7 @@ class Settings:
     @property
     def seconds(self) -> float:
         """How long each call of a row is repeated."""
-        return 0.6 if self.quick else 2.0
+        return 0.6 if self.quick else 1.5
 
     @property
     def late(self) -> bool:
@@ -49,9 +49,7 @@ class Table:
         seconds = {"seconds": timing.seconds, "plain_seconds": timing.plain_seconds}
         self.spread(row, column, timing.ratio, budget, **seconds)
 
-    def spread(
-        self, row: str, column: str, spread: Spread, budget: float | None = None, **more: object
-    ) -> None:
+    def spread(self, row: str, column: str, spread: Spread, budget: float | None = None, **more: object) -> None:
         cell = {"median": spread.median, "quartiles": [spread.low, spread.high], "rounds": spread.rounds, **more}
         if budget is not None:
             cell |= {"budget": budget, "within_budget": spread.median <= budget}

@@ -6,7 +6,7 @@ import gc
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 
@@ -54,20 +54,25 @@ def interleave(
     deadline: float,
     least: int = 3,
     most: int = 21,
+    once: Collection[str] = (),
     after: Callable[[], None] | None = None,
 ) -> dict[str, Timing]:
     """Time `calls` against `plain`, one of each a round.
 
     A shared machine is slow for a while and then fast again, so a call is compared with the plain call of the
     same round, and the order within a round is shuffled. The first run of each is a warm-up; it also says how
-    many rounds the call gets: about `seconds` worth, at least `least` and at most `most`. Garbage is collected
-    between rounds and never during one. `after` runs, untimed, after every call. No round starts after
-    `deadline` (time.perf_counter) once each call has been timed.
+    many rounds the call gets: about `seconds` worth, at least `least` and at most `most`. The calls named in
+    `once` are slow: they run a single time, without a warm-up. Garbage is collected between rounds and never
+    during one. `after` runs, untimed, after every call. No round starts after `deadline` (time.perf_counter)
+    once each call has been timed.
     """
     order = random.Random(seed)
     everything = {"": plain, **calls}
     wanted = {}
     for name, call in everything.items():
+        if name in once:
+            wanted[name] = 1
+            continue
         duration = timed(call)
         wanted[name] = min(most, max(least, int(seconds / duration)))
         if after is not None:

@@ -68,7 +68,9 @@ def training_step(settings: Settings) -> Table:
     """D. Forward, backward and update of ResNet-18 in training mode."""
     batch, side = (4, 112) if settings.quick else (16, 224)
     table = Table(
-        "d", f"D. A training step with a Grad-CAM loss, ResNet-18, batch {batch}, {side} px", "x the plain step; <= budget"
+        "d",
+        f"D. A training step with a Grad-CAM loss, ResNet-18, batch {batch}, {side} px",
+        "x the plain step; <= budget",
     )
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(batch, 3, side, side, generator=generator)
@@ -80,9 +82,7 @@ def training_step(settings: Settings) -> Table:
             table.note(layer, "ours", "not run: out of time")
             continue
         check_equal_losses(model, images, labels, layer)
-        calls = {
-            who: partial(step, loss, model, optimiser, images, labels, layer) for who, loss in LOSSES.items()
-        }
+        calls = {who: partial(step, loss, model, optimiser, images, labels, layer) for who, loss in LOSSES.items()}
         plain = partial(step, plain_loss, model, optimiser, images, labels, layer)
         found = interleave(
             plain, calls, seed=settings.seed, seconds=5 * settings.seconds, deadline=settings.deadline, least=4

@@ -162,6 +162,20 @@ def test_grad_cam_takes_one_pass_each_way_and_none_back_with_a_linear_head():
     assert counted(lambda m, x: grad_cam(m, x, 1, layer="0"), gap) == (1, 0)
 
 
+def test_what_a_first_call_does_once_is_not_counted():
+    model, x = net(), images()
+    assert counted(lambda m, x: grad_cam(m, x, 1), model)[0] == 1  # its first call looks for the default layer
+    once = []
+
+    def lazy() -> torch.Tensor:
+        if not once:
+            once.append(forward_only(model, x.repeat(9, 1, 1, 1)))
+        return forward_only(model, x)
+
+    measured = cost(lazy, model, x, repeats=2)
+    assert measured.forward_passes == 1 and measured.memory_ratio == 1
+
+
 def test_a_copy_of_the_model_and_keyword_arguments_are_counted_too():
     assert counted(lambda m, x: forward_only(copy.deepcopy(m), x)) == (1, 0)
 

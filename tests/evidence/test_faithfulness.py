@@ -18,6 +18,7 @@ from lessons_lib.evidence import (
     occlusion_correlation,
     rank_correlation,
 )
+from lessons_lib.evidence.faithfulness import pearson
 
 SEEDS = (0, 1, 2)
 SIZE = 8
@@ -329,6 +330,15 @@ def test_a_constant_map_correlates_with_nothing(value):
     flat = torch.full((3, SIZE, SIZE), value)
     assert rank_correlation(flat, noise_maps(0)).tolist() == [0, 0, 0]
     assert rank_correlation(flat, flat).tolist() == [0, 0, 0]
+
+
+def test_pearson_agrees_with_scipy_and_is_0_for_constant_rows():
+    a, b = noise_maps(0).flatten(1), noise_maps(1).flatten(1) + noise_maps(0).flatten(1)
+    expected = [stats.pearsonr(x, y).statistic for x, y in zip(a, b)]
+    assert np.allclose(pearson(a, b), expected, atol=1e-6)
+    for value in (0.1, 1 / 3, 1e6):  # their mean over 7 entries is rounded
+        row = torch.full((1, 7), value, dtype=torch.float64)
+        assert pearson(row, torch.arange(7.0)[None]).item() == 0
 
 
 def test_area_mean_whole_cells_and_parts_of_pixels():

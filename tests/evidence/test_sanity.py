@@ -223,6 +223,12 @@ def test_seeds_decide_and_the_global_state_is_left_alone():
     assert changed(first, randomise(net, list(reversed(ORDER)), seed=0)) == set()
 
 
+def test_layers_of_one_shape_get_different_weights():
+    net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    copy = randomise(net, ["0", "1"], seed=0)
+    assert not torch.equal(copy[0].weight, copy[1].weight)
+
+
 def test_half_precision_frozen_layers_and_inference_mode():
     net = trained().half().requires_grad_(False)
     with torch.inference_mode():
