@@ -59,9 +59,7 @@ class Shapes:
 
     def __getitem__(self, index: Tensor | slice | Sequence[int]) -> Shapes:
         if isinstance(index, int):
-            raise TypeError(
-                f"index with a slice, a list or a tensor: world[{index}:{index + 1}] keeps the batch axis"
-            )
+            raise TypeError(f"index with a slice, a list or a tensor: world[{index}:{index + 1}] keeps the batch axis")
         tensors = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{k: v[index] for k, v in tensors.items() if isinstance(v, Tensor)})
 
@@ -70,6 +68,17 @@ class Shapes:
         tensors = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{k: v.to(device) for k, v in tensors.items() if isinstance(v, Tensor)})
 
+    def join(self, other: Shapes) -> Shapes:
+        """Both sets as one, this one first; they must have the same size, style, classes and grounds."""
+        mine, theirs = self._kind(), other._kind()
+        if mine != theirs:
+            raise ValueError(f"sets of one kind are needed, got {mine} and {theirs}")
+        tensors = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
+        return replace(self, **{k: torch.cat(v) for k, v in tensors.items() if isinstance(v[0], Tensor)})
+
+    def _kind(self) -> tuple:
+        return (*self.images.shape[1:], self.scene.shape[1], self.class_names, self.ground_names, self.noise)
+
     def with_grounds(self, grounds: Tensor) -> Shapes:
         """The same objects in the same places on other grounds (N,): a counterfactual set.
 
@@ -77,13 +86,9 @@ class Shapes:
         """
         grounds = torch.as_tensor(grounds, device=self.labels.device).long()
         if grounds.shape != self.labels.shape:
-            raise ValueError(
-                f"grounds must have shape {tuple(self.labels.shape)}, got {tuple(grounds.shape)}"
-            )
+            raise ValueError(f"grounds must have shape {tuple(self.labels.shape)}, got {tuple(grounds.shape)}")
         if int(grounds.min()) < 0 or int(grounds.max()) >= len(self.ground_names):
-            raise ValueError(
-                f"grounds must be 0 to {len(self.ground_names) - 1}, the indices of {self.ground_names}"
-            )
+            raise ValueError(f"grounds must be 0 to {len(self.ground_names) - 1}, the indices of {self.ground_names}")
         images, _ = _render(self, grounds)
         return replace(self, images=images, grounds=grounds)
 
@@ -179,9 +184,7 @@ def _check(count, size, classes, grounds, correlation, style, radius, opacity, n
     if style not in ("single", "pairs") or (style == "pairs" and len(classes) < 2):
         raise ValueError(f"style must be 'single', or 'pairs' with at least two classes, got {style!r}")
     if not 0.02 <= radius[0] <= radius[1] <= (0.24 if style == "pairs" else 0.45):
-        raise ValueError(
-            f"radius must be (low, high) within 0.02 to 0.45 of the image (pairs: to 0.24), got {radius}"
-        )
+        raise ValueError(f"radius must be (low, high) within 0.02 to 0.45 of the image (pairs: to 0.24), got {radius}")
     if not 0 < opacity <= 1 or noise < 0:
         raise ValueError(f"opacity must be in (0, 1] and noise at least 0, got {opacity} and {noise}")
 

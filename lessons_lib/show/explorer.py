@@ -24,7 +24,7 @@ def explore(
     methods: Sequence[str] | Mapping[str, Callable] | None = None,
     categories: Sequence[str] | None = None,
     layers: Sequence[str] | Mapping[str, str] | None = None,
-    method: str = "grad_cam",
+    method: str | None = None,
     target: int | None = None,
     overlay: float = 0.55,
     seed: int = 0,
@@ -40,7 +40,7 @@ def explore(
         target), which may take `layer=` too, such as the reader's own.
     categories, layers : names of the classes, and label -> layer; default: the model's attributes of these
         names.
-    method, target, overlay : the first setting; target None is the predicted class.
+    method, target, overlay : the first setting; by default Grad-CAM where it is in the menu, the predicted class.
     seed : for the methods that draw samples.
 
     Returns

@@ -54,7 +54,7 @@ class ExplorerState:
         methods: Sequence[str] | Mapping[str, Callable] | None = None,
         categories: Sequence[str] | None = None,
         layers: Sequence[str] | Mapping[str, str] | None = None,
-        method: str = "grad_cam",
+        method: str | None = None,
         target: int | None = None,
         overlay: float = 0.55,
         seed: int = 0,
@@ -70,10 +70,10 @@ class ExplorerState:
         self.layers = dict(layers) if isinstance(layers, Mapping) else {str(name): str(name) for name in layers}
         self.methods = self._choices(methods)
         self._cache: OrderedDict[tuple, object] = OrderedDict()
-        self.image, self.target, self.overlay = next(iter(self.images)), None, overlay
+        self.image, self.target, self.overlay = next(iter(self.images)), None, 0.55
         self.layer = next(iter(self.layers), None)
-        self.method = next(iter(self.methods))
-        self.select(method=method if method in self.methods or methods is None else self.method, target=target)
+        self.method = "grad_cam" if "grad_cam" in self.methods else next(iter(self.methods))
+        self.select(method=method or self.method, target=target, overlay=overlay)
 
     # ---- choices
 
@@ -84,7 +84,7 @@ class ExplorerState:
         outside [0, 1]; then nothing is changed.
         """
         menus = {"image": self.images, "method": self.methods, "layer": self.layers or {None: None}}
-        for name, value in choices.items():
+        for name, value in sorted(choices.items()):  # the image before the target, which is checked on it
             if name in menus:
                 if value not in menus[name]:
                     raise ValueError(f"there is no {name} {value!r}; choose one of {list(menus[name])}")

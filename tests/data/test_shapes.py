@@ -106,6 +106,16 @@ def test_part_of_a_set_renders_as_in_the_whole():
         world[5]
 
 
+def test_joined_sets_keep_every_field():
+    first, second = shapes(5, size=32, seed=1, style="pairs"), shapes(3, size=32, seed=2, style="pairs")
+    both = first.join(second)
+    assert len(both) == 8 and torch.equal(both[5:].images, second.images)
+    assert torch.equal(both[:5].other_masks, first.other_masks)
+    assert torch.equal(both.with_grounds(both.grounds).images, both.images)
+    with pytest.raises(ValueError, match="one kind"):
+        first.join(shapes(3, size=32, style="single"))
+
+
 def test_noise_and_opacity_do_what_they_say():
     plain, noisy = shapes(16, size=48, seed=1, noise=0.0), shapes(16, size=48, seed=1, noise=0.1)
     middle = (plain.images > 0.35) & (plain.images < 0.65)  # where nothing is clipped

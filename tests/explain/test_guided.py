@@ -225,6 +225,16 @@ def test_a_relu_at_exactly_zero_is_closed_however_it_is_written(name):
     assert deconvnet(net, x, 0, reduce=None).any()
 
 
+@pytest.mark.parametrize("name", ["clamp", "clip_", "clamp with tensors", "F.relu6"])
+def test_a_relu6_at_exactly_six_is_closed_however_it_is_written(name):
+    net = Net(0, RELU6S[name])
+    with torch.no_grad():
+        net.conv1.bias.fill_(6)
+    x = torch.zeros(1, 3, 12, 12)
+    assert not guided_backprop(net, x, 0, reduce=None).any()
+    assert deconvnet(net, x, 0, reduce=None).any()
+
+
 @each_rule
 def test_residual_network_with_shared_in_place_modules(rule):
     torch.manual_seed(0)

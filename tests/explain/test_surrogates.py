@@ -189,14 +189,24 @@ def test_lime_varies_with_the_seed_less_with_more_samples():
     assert 0 < many < 0.7 * few
 
 
+def test_defaults_are_segment_mean_for_lime_and_grey_for_shap():
+    images, model = pictures(), Small()
+    options = {"segments": grid(images), "samples": 20}
+    for method, fill, score in ((lime, "segment_mean", "probability"), (kernel_shap, 0.5, "logit")):
+        maps = method(model, images, 1, **options)
+        assert torch.equal(maps, method(model, images, 1, fill=fill, score=score, **options))
+        assert not torch.allclose(maps, method(model, images, 1, fill="mean", score=score, **options), atol=1e-3)
+
+
 def test_lime_default_superpixels():
     large, small = torch.rand(1, 3, 8, 8), pictures()
     large = nn.functional.interpolate(large, size=(128, 130), mode="bilinear")
     model = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten())
     details = lime(model, large, 0, samples=3, seed=4, return_details=True)[1]
     assert torch.equal(details.segments, superpixels(large, kind="quickshift", seed=4))
-    details = lime(model, small, 0, samples=3, return_details=True)[1]
-    assert torch.equal(details.segments, superpixels(small, kind="slic", count=50))
+    for images in (small, large[..., :127, :]):  # too small for quickshift
+        details = lime(model, images, 0, samples=3, return_details=True)[1]
+        assert torch.equal(details.segments, superpixels(images, kind="slic", count=50))
     tiny = kernel_shap(model, torch.rand(1, 3, 5, 5), 0, samples=20)  # fewer pixels than superpixels asked for
     assert tiny.shape == (1, 5, 5)
 
