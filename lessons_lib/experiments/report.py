@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from lessons_lib.evidence.statistics import Claim, t_interval
 
@@ -79,3 +81,45 @@ def _text(columns: list[list[str]]) -> str:
     widths = [max(map(len, column)) for column in columns]
     rows = zip(*columns)
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in rows)
+
+
+def load(lesson: str) -> dict[str, object]:
+    """The stored results of a lesson's experiment, as `python -m lessons_lib LESSON --out FILE` wrote them.
+
+    Raises
+    ------
+    FileNotFoundError : nothing is stored for this lesson; the message says how to make it.
+    """
+    here = Path(__file__).resolve()
+    places = (here.parents[2] / "notebooks" / "results", here.parents[1] / "stored")  # a clone; an installed package
+    for folder in places:
+        path = folder / f"{lesson}.json"
+        if path.is_file():
+            return json.loads(path.read_text(encoding="utf-8"))
+    raise FileNotFoundError(
+        f"no results of {lesson!r} are stored; make them: python -m lessons_lib {lesson} --out {lesson}.json"
+    )
+
+
+def claims_of(results: Mapping[str, object]) -> list[Claim]:
+    """The claims of stored results as `Claim`s, to print or to plot."""
+    return [Claim.from_dict(record) for record in results["claims"]]
+
+
+def means(results: Mapping[str, object]) -> dict[str, dict[str, float]]:
+    """{arm: {metric: mean over seeds}} of stored results, times included."""
+    merged: dict[str, dict[str, float]] = {}
+    for part in ("arms", "timings"):
+        for arm, metrics in results[part].items():
+            for name, values in metrics.items():
+                merged.setdefault(arm, {})[name] = sum(values) / len(values)
+    return merged
+
+
+def rows(results: Mapping[str, object], metrics: Sequence[str] | None = None) -> list[dict[str, str]]:
+    """One row an arm with 'mean ± half of the 95 % t-interval' of each metric, for `lessons_lib.show.table`."""
+    found = []
+    for arm, columns in results["arms"].items():
+        chosen = list(columns) if metrics is None else metrics
+        found.append({"arm": arm.replace("_", " "), **{name.replace("_", " "): _cell(columns[name]) for name in chosen}})
+    return found

@@ -161,9 +161,11 @@ class Trace(TorchFunctionMode):
             return self.route(func, args, kwargs)
         if name == "__setitem__" or (name != plain and name != "requires_grad_"):
             refuse(name)
+        before = [(tensor, tensor._version) for tensor in tensors]
         result = func(*args, **kwargs)
-        if any(tracked(made) and all(made is not tensor for tensor in tensors) for made in tensors_in(result)):
-            refuse(name)
+        for made in filter(tracked, tensors_in(result)):
+            if all(made is not tensor or made._version != version for tensor, version in before):
+                refuse(name)  # it made or changed a value that the score may depend on
         return result
 
     def _constant(self, func: Callable, plain: str, tensors: list[Tensor], args: tuple, kwargs: dict) -> object:

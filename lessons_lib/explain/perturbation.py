@@ -102,9 +102,7 @@ def ask(
     several = clean.ndim == 2
     answers = torch.cat(scores).reshape(variants, batch, -1).transpose(0, 1)
     if not torch.isfinite(answers).all():
-        raise ValueError(
-            "the score of a changed image is NaN or infinite: choose a finite score, such as the logit"
-        )
+        raise ValueError("the score of a changed image is NaN or infinite: choose a finite score, such as the logit")
     return Answers(_at_least_float32(clean).reshape(batch, -1), _at_least_float32(answers), several)
 
 
@@ -120,9 +118,7 @@ def _pick(output: Tensor, indices: Tensor, score: Score) -> Tensor:
         values = score(values)
         if not isinstance(values, Tensor) or values.shape != output.shape:
             got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-            raise ValueError(
-                f"score must turn logits {tuple(output.shape)} into as many scores, it returned {got}"
-            )
+            raise ValueError(f"score must turn logits {tuple(output.shape)} into as many scores, it returned {got}")
     elif score == "probability":
         values = values.softmax(1)
     return values.gather(1, indices[:, None])[:, 0] if indices.ndim == 1 else values.gather(1, indices)
@@ -206,9 +202,7 @@ def occlusion(
     return answers.squeeze(drops)
 
 
-def _pair(
-    name: str, value: int | tuple[int, int] | None, default: tuple, limit: tuple, what: str
-) -> tuple[int, int]:
+def _pair(name: str, value: int | tuple[int, int] | None, default: tuple, limit: tuple, what: str) -> tuple[int, int]:
     pair = default if value is None else (value, value) if isinstance(value, int) else value
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise TypeError(f"{name} must be a whole number or a pair (height, width), not {value!r}")

@@ -104,14 +104,11 @@ def check_segments(segments: Tensor | np.ndarray, images: Tensor) -> Tensor:
     expected = (len(images), *images.shape[-2:])
     if tuple(segments.shape) not in (expected, expected[1:]):
         raise ValueError(
-            f"segments must have the shape {expected}, or {expected[1:]} for all images, got "
-            f"{tuple(segments.shape)}"
+            f"segments must have the shape {expected}, or {expected[1:]} for all images, got {tuple(segments.shape)}"
         )
     segments = segments.to(images.device).long().expand(expected)
     if segments.min() < 0:
-        raise ValueError(
-            f"segment labels must start at 0, got {int(segments.min())}; relabel(segments) renumbers them"
-        )
+        raise ValueError(f"segment labels must start at 0, got {int(segments.min())}; relabel(segments) renumbers them")
     pixels = expected[1] * expected[2]
     flat = segments.flatten(1)
     top = flat.amax(1)
@@ -150,9 +147,7 @@ def segments_to_map(values: Tensor, segments: Tensor) -> Tensor:
             f"{tuple(segments.shape)}"
         )
     if segments.max() >= values.shape[-1]:
-        raise ValueError(
-            f"there are {values.shape[-1]} values, but the segments go up to label {int(segments.max())}"
-        )
+        raise ValueError(f"there are {values.shape[-1]} values, but the segments go up to label {int(segments.max())}")
     labels = segments.flatten(1)
     if values.ndim == 3:
         labels = labels[:, None].expand(-1, values.shape[1], -1)

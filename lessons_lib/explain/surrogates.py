@@ -28,6 +28,7 @@ from lessons_lib.explain.segments import (
 )
 
 SetFunction = Callable[[Tensor], Tensor]
+FEWEST_SEGMENTS = 5  # a default segmentation with fewer gives way to a grid
 MOST_PLAYERS = 16  # exact enumeration: 2^16 = 65,536 values
 
 
@@ -80,7 +81,8 @@ def lime(
     ----------
     model, images, target, score, batch_size, progress : see `perturbation.ask`.
     segments : own labels (B, H, W) or (H, W); default: quickshift as in the official code, but slic with 50
-        for images with a side under 128 pixels, which quickshift leaves in a handful of pieces or in one.
+        for images with a side under 128 pixels, which quickshift leaves in a handful of pieces or in one. An
+        image in which that finds fewer than 5 (noise, say) is cut into a grid of about 50 rectangles.
     samples : N, each one forward pass of an image.
     kernel_width : of the weights.  alpha : ridge penalty; 0 for none (smallest solution if several fit).
     fill : what an off superpixel shows: "segment_mean", its own mean colour; "mean", the image's; a number, a
@@ -110,7 +112,11 @@ def lime(
 
 
 def _default_segments(images: Tensor, kind: str, seed: int) -> Tensor:
-    return superpixels(images, kind=kind, count=min(50, images[0, 0].numel()), seed=seed)
+    count = min(50, images[0, 0].numel())
+    segments = superpixels(images, kind=kind, count=count, seed=seed)
+    # slic merges a noisy picture into one piece, whose map would be constant: equal rectangles explain more
+    few = segment_counts(segments) < min(FEWEST_SEGMENTS, count)
+    return torch.where(few[:, None, None], superpixels(images, kind="grid", count=count), segments)
 
 
 def lime_samples(players: int, samples: int, seed: int, kernel_width: float = 0.25) -> tuple[Tensor, Tensor]:
@@ -161,7 +167,7 @@ def kernel_shap(
     Parameters
     ----------
     model, images, target, score, batch_size, progress : see `perturbation.ask`.
-    segments : own labels (B, H, W) or (H, W); default: slic with about 50.
+    segments : own labels (B, H, W) or (H, W); default: slic with about 50, or a grid as in `lime`.
     samples, seed : as in `kernel_shap_values`: exact where 2^M <= samples, at 1,000 for up to 9 segments.
     fill : what an off superpixel shows: grey 0.5, another number, "mean" (the image's mean colour),
         "segment_mean" (the superpixel's own), a colour (C,) or a tensor. Shapley values depend on it.

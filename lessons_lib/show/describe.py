@@ -126,25 +126,25 @@ def sentence(summary: Summary, *, label: str = "", signed: bool = False, brief: 
         positive = round(100 * summary.positive_share)
         parts.append(f"{positive} % of the map's total is positive and {100 - positive} % negative")
     elif summary.positive_share < 0.995:
-        parts.append(f"negative values ({_percent(1 - summary.positive_share)} of the total) left aside")
+        parts.append(f"negative values ({percent(1 - summary.positive_share)} of the total) left aside")
     heat = "positive part" if signed else "heat"
-    share = _percent(summary.region_share)
+    share = percent(summary.region_share)
     if summary.region:
         parts.append(f"{share} of the {heat} lies in the {summary.region}")
     else:
         parts.append(f"the {heat} is spread: no half of the picture holds more than {share} of it")
-    left, top = (_percent(place) for place in summary.peak)
+    left, top = (percent(place) for place in summary.peak)
     if summary.peak_scattered:
-        parts.append(f"its largest value, in several places, covers {_percent(summary.peak_area)} of the picture")
+        parts.append(f"its largest value, in several places, covers {percent(summary.peak_area)} of the picture")
     elif summary.peak_area > 0.005:
         parts.append(
-            f"its largest value covers {_percent(summary.peak_area)} of the picture, around {left} from the "
+            f"its largest value covers {percent(summary.peak_area)} of the picture, around {left} from the "
             f"left and {top} from the top"
         )
     else:
         parts.append(f"the peak is at {left} from the left and {top} from the top")
     if not brief:
-        parts.append(f"half of the {heat} covers {_percent(summary.half_area)} of the picture")
+        parts.append(f"half of the {heat} covers {percent(summary.half_area)} of the picture")
     return start + "; ".join(parts) + _mask_part(summary) + "."
 
 
@@ -152,12 +152,13 @@ def _mask_part(summary: Summary) -> str:
     if summary.inside is None:
         return ""
     return (
-        f"; {_percent(summary.inside)} of it is inside the marked object, which covers "
-        f"{_percent(summary.mask_area)} of the picture"
+        f"; {percent(summary.inside)} of it is inside the marked object, which covers "
+        f"{percent(summary.mask_area)} of the picture"
     )
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share of 1 as a whole percentage; what would round to 0 is "under 1 %"."""
     return "under 1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"
 
 

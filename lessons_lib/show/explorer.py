@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from PIL import Image
 from torch import Tensor, nn
 
+from lessons_lib.show.describe import percent
 from lessons_lib.show.explorer_state import ExplorerState
 from lessons_lib.show.picture import Picture
 
 _VIEW = "application/vnd.jupyter.widget-view+json"
+_PREDICTED, _OWN_LAYER = -1, ""  # menus cannot show an entry whose value is None
 _PLAIN = "The explorer's controls: they need a running kernel. The picture below shows their first setting."
 
 
@@ -129,24 +131,19 @@ class Explorer:
         menu, box = widgets.Layout(width="340px"), widgets.Layout(flex_flow="row wrap")
         make = lambda kind, **options: kind(style=wide, layout=menu, **options)  # noqa: E731
         self.image_menu = make(widgets.Dropdown, description="Picture", options=list(state.images))
-        self.upload = widgets.FileUpload(accept="image/*", multiple=False, description="Upload a picture")
+        self.upload = widgets.FileUpload(
+            accept="image/*", multiple=False, description="Upload a picture", layout=widgets.Layout(width="180px")
+        )
         self.search = make(
             widgets.Text, description="Search", placeholder="part of a class name, then Enter", continuous_update=False
         )
         self.class_menu = make(widgets.Dropdown, description="Class", options=self._classes(()))
         methods = [(choice.label, name) for name, choice in state.methods.items()]
         self.method_menu = make(widgets.Dropdown, description="Method", options=methods, value=state.method)
-        layers = list(state.layers) or [("the model's own", None)]
+        layers = list(state.layers) or [("the model's own", _OWN_LAYER)]
         self.layer_menu = make(widgets.Dropdown, description="Layer", options=layers)
-        self.overlay = make(
-            widgets.FloatSlider,
-            description="Colours",
-            min=0,
-            max=1,
-            step=0.05,
-            value=state.overlay,
-            readout_format=".2f",
-        )
+        slider = {"min": 0, "max": 1, "step": 0.05, "readout_format": ".2f"}
+        self.overlay = make(widgets.FloatSlider, description="Colours", value=state.overlay, **slider)
         self.message, self.text = widgets.HTML(), widgets.HTML()
         self.picture = widgets.Image(format="png", layout=widgets.Layout(max_width="100%", object_fit="contain"))
         rows = [
@@ -156,10 +153,9 @@ class Explorer:
         self.view = widgets.VBox(
             [*(widgets.HBox(list(row), layout=box) for row in rows), self.message, self.picture, self.text]
         )
-        self.class_menu.value = state.target
         for control, action in (
-            (self.image_menu, self._choose("image")), (self.class_menu, self._choose("target")),
-            (self.method_menu, self._choose("method")), (self.layer_menu, self._choose("layer")),
+            (self.image_menu, self._choose("image")), (self.class_menu, self._choose("target", _PREDICTED)),
+            (self.method_menu, self._choose("method")), (self.layer_menu, self._choose("layer", _OWN_LAYER)),
             (self.overlay, self._choose("overlay")), (self.search, self._search), (self.upload, self._upload),
         ):  # fmt: skip
             control.observe(self._handler(action), names="value")
@@ -172,8 +168,8 @@ class Explorer:
 
         return handle
 
-    def _choose(self, name: str) -> Callable[[object], None]:
-        return lambda value: self.state.select(**{name: value})
+    def _choose(self, name: str, none: object = None) -> Callable[[object], None]:
+        return lambda value: self.state.select(**{name: None if value == none else value})
 
     def _upload(self, value) -> None:
         for name, content in uploaded(value):
@@ -230,23 +226,24 @@ class Explorer:
                 self.image_menu.options = list(state.images)
             self.image_menu.value = state.image
             self.class_menu.options = self._classes(state.search(self.search.value))
-            self.class_menu.value = state.target
-            self.method_menu.value, self.layer_menu.value = state.method, state.layer
+            self.class_menu.value = _PREDICTED if state.target is None else state.target
+            self.method_menu.value = state.method
+            self.layer_menu.value = _OWN_LAYER if state.layer is None else state.layer
             self.layer_menu.disabled = not state.methods[state.method].takes_layer
             self.overlay.value = state.overlay
         finally:
             self._quiet = False
 
-    def _classes(self, found: Sequence[tuple[int, str]]) -> list[tuple[str, int | None]]:
+    def _classes(self, found: Sequence[tuple[int, str]]) -> list[tuple[str, int]]:
         """The predicted class, the next four, what the search found, and the chosen one."""
         state = self.state
-        top = [(index, f"{name} ({100 * p:.0f} %)") for index, name, p in state.top()]
-        options = [(f"predicted: {top[0][1]}", None)] + [(label, index) for index, label in top]
+        top = [(index, f"{name} ({percent(p)})") for index, name, p in state.top()]
+        options = [(f"predicted: {top[0][1]}", _PREDICTED)] + [(label, index) for index, label in top]
         listed = {index for index, _ in top}
         options += [(name, index) for index, name in found if index not in listed]
         if state.target is not None and all(value != state.target for _, value in options):
             options.append((state.class_name(state.target), state.target))
-        labels: dict[str, int | None] = {}
+        labels: dict[str, int] = {}
         for label, value in options:  # two classes of ImageNet share a name: the menu needs different ones
             labels[label if label not in labels else f"{label} [{value}]"] = value
         return list(labels.items())

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from lessons_lib.explain.inputs import check_mode
 from lessons_lib.models.pictures import prepare
 from lessons_lib.show import overlay as colouring
-from lessons_lib.show.describe import describe
+from lessons_lib.show.describe import describe, percent
 from lessons_lib.show.figures import show
 from lessons_lib.show.picture import Picture
 
@@ -173,7 +173,7 @@ class ExplorerState:
     def render(self, *, with_map: bool = True) -> tuple[bytes, str]:
         """The picture beside its map as PNG, and what it shows in words; without the map, the picture alone."""
         picture = self._displayed()
-        predicted = ", ".join(f"{name} {100 * p:.0f} %" for _, name, p in self.top(3))
+        predicted = ", ".join(f"{name} {percent(p)}" for _, name, p in self.top(3))
         text = f"Predicted: {predicted}."
         panels = [picture]
         if with_map:
@@ -194,7 +194,7 @@ class ExplorerState:
         """The same as a figure that needs no widget."""
         values = self.map()
         values = values.transpose(2, 0, 1) if values.ndim == 3 else values
-        predicted = ", ".join(f"{name} {100 * p:.0f} %" for _, name, p in self.top(3))
+        predicted = ", ".join(f"{name} {percent(p)}" for _, name, p in self.top(3))
         return show(
             self.images[self.image], {self.title(): values}, image_title=f"{self.image}: {predicted}",
             signed=self._signed(values), overlay=self.overlay,

@@ -67,7 +67,8 @@ def test_occlusion_agrees_with_captum(window, stride, fill):
     images, model, classes = pictures(), Small(), torch.tensor([0, 3, 1])
     expected = Occlusion(model).attribute(images, (3, *window), (3, *stride), baselines=fill, target=classes)
     maps = occlusion(model, images, classes, window=window, stride=stride, fill=fill)
-    assert torch.allclose(maps, expected[:, 0], atol=1e-5)
+    assert maps.std() > 1e-3 or window == (16, 20)
+    assert torch.allclose(maps, expected[:, 0], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -83,11 +84,12 @@ def test_occlusion_of_a_linear_model_in_closed_form(seed):
     for i, top in enumerate(tops):
         for j, left in enumerate(lefts):
             drop = gain[:, top : top + 3, left : left + 4].sum((1, 2))
-            assert torch.allclose(grid[:, i, j], drop)
+            assert torch.allclose(grid[:, i, j], drop, rtol=0, atol=1e-12)
             total[:, top : top + 3, left : left + 4] += drop[:, None, None]
             cover[top : top + 3, left : left + 4] += 1
     assert (cover > 0).all()
-    assert torch.allclose(occlusion(model, images, 1, window=(3, 4), stride=2, fill=0.3), total / cover)
+    maps = occlusion(model, images, 1, window=(3, 4), stride=2, fill=0.3)
+    assert torch.allclose(maps, total / cover, rtol=0, atol=1e-12)
 
 
 def test_windows_end_at_the_border():

@@ -155,9 +155,7 @@ def test_fills_broadcast_to_the_images():
     images = pictures()
     colour = torch.tensor([0.1, 0.2, 0.3])
     assert torch.equal(fill_values(images, 0.5).expand_as(images), torch.full_like(images, 0.5))
-    assert torch.equal(
-        fill_values(images, colour).expand_as(images)[:, 1], torch.full_like(images[:, 1], 0.2)
-    )
+    assert torch.equal(fill_values(images, colour).expand_as(images)[:, 1], torch.full_like(images[:, 1], 0.2))
     assert torch.allclose(fill_values(images, "mean")[:, :, 0, 0], images.mean((2, 3)))
     assert torch.equal(fill_values(images, images.flip(3)), images.flip(3))
     assert torch.equal(fill_values(images, images[0]), images[:1].expand_as(images))

@@ -13,7 +13,7 @@ from sklearn.linear_model import Ridge
 from torch import nn
 
 from lessons_lib.explain.perturbation import ask
-from lessons_lib.explain.segments import segment_means, segments_to_map, superpixels
+from lessons_lib.explain.segments import segment_counts, segment_means, segments_to_map, superpixels
 from lessons_lib.explain.surrogates import (
     kernel_shap,
     kernel_shap_values,
@@ -64,6 +64,23 @@ def pictures(batch=2, seed=0):
     return torch.rand(batch, 3, 12, 16, generator=torch.Generator().manual_seed(seed))
 
 
+def uneven(images, count=8, seed=0):
+    """Segments of unequal shapes and sizes, all `count` of them in every image: nearest of random points.
+
+    Not superpixels: slic merges noise into one piece, and one coefficient would prove nothing.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    height, width = images.shape[-2:]
+    places = torch.cartesian_prod(torch.arange(height), torch.arange(width))
+    rows = []
+    for _ in images:
+        points = places[torch.randperm(len(places), generator=draw)[:count]]
+        rows.append(torch.cdist(places.double(), points.double()).argmin(1).reshape(height, width))
+    segments = torch.stack(rows)
+    assert segment_counts(segments).tolist() == [count] * len(images)
+    return segments
+
+
 def grid(images, count=6):
     return superpixels(images, kind="grid", count=count)
 
@@ -83,7 +100,7 @@ def random_game(players, seed, columns=None):
 def test_lime_recovers_a_score_that_is_linear_in_the_superpixels(seed, fill):
     """For f = w x + b, switching segment m on adds exactly sum over m of w (x - fill)."""
     images, model = pictures(seed=seed).double(), Linear(seed).double()
-    segments = superpixels(images, kind="slic", count=8)
+    segments = uneven(images, 8, seed)
     off = segments_to_map(segment_means(images, segments), segments) if fill == "segment_mean" else 0.5
     gain = (model.weight[2].detach() * (images - off)).sum(1)
     expected = segment_means(gain[:, None], segments)[:, 0]
@@ -133,7 +150,7 @@ class OurDraws(np.random.RandomState):
 @pytest.mark.parametrize("fill", ["segment_mean", 0.3])
 def test_lime_is_the_lime_package_from_end_to_end(seed, fill):
     images, model = pictures(1, seed).double(), Small(seed).double()
-    segments = superpixels(images, kind="slic", count=10)
+    segments = uneven(images, 10, seed)
     maps, details = lime(model, images, 1, segments=segments, samples=80, fill=fill, seed=seed, return_details=True)
 
     def classify(batch):
@@ -145,8 +162,9 @@ def test_lime_is_the_lime_package_from_end_to_end(seed, fill):
         hide_color=None if fill == "segment_mean" else fill, segmentation_fn=lambda _: segments[0].numpy(),
     )  # fmt: skip
     expected = torch.tensor([weight for _, weight in sorted(theirs.local_exp[1])])
-    assert torch.allclose(details.values[0], expected, atol=1e-7)
-    assert torch.allclose(maps, segments_to_map(expected[None], segments), atol=1e-7)
+    assert len(expected) == 10 and expected.std() > 1e-4  # ten coefficients that differ
+    assert torch.allclose(details.values[0], expected, rtol=0, atol=1e-10)
+    assert torch.allclose(maps, segments_to_map(expected[None], segments), rtol=0, atol=1e-10)
 
 
 def test_ridge_is_that_of_scikit_learn():
@@ -209,6 +227,24 @@ def test_lime_default_superpixels():
         assert torch.equal(details.segments, superpixels(images, kind="slic", count=50))
     tiny = kernel_shap(model, torch.rand(1, 3, 5, 5), 0, samples=20)  # fewer pixels than superpixels asked for
     assert tiny.shape == (1, 5, 5)
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("side", [32, 130])
+def test_a_noisy_image_is_cut_into_a_grid_rather_than_left_whole(name, side):
+    """slic makes one piece of it, and a map of one segment would be constant."""
+    noise = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    assert segment_counts(superpixels(noise, kind="slic")).item() == 1
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten())
+    smooth = nn.functional.interpolate(noise[..., :6, :6], size=(side, side), mode="bilinear")
+    images = torch.cat([noise, smooth])
+    maps, details = METHODS[name](model, images, 0, samples=60, return_details=True)
+    assert (segment_counts(details.segments) >= 5).all() and (maps.flatten(1).std(1) > 0).all()
+    kind = "quickshift" if name == "lime" and side >= 128 else "slic"
+    for image, found in zip(images, details.segments):
+        own = superpixels(image[None], kind=kind)[0]
+        few = own.max() < 4
+        assert torch.equal(found, superpixels(image[None], kind="grid")[0] if few else own)
 
 
 # Shapley values

@@ -243,7 +243,7 @@ def test_every_control_reaches_the_picture(explorer):
     assert "lower left" in explorer.text.value
     explorer.image_menu.value = "two"
     assert hot_quarter(explorer.picture.value) == 2, "the chosen class stays for the next picture"
-    explorer.class_menu.value = None
+    explorer.class_menu.value = -1
     assert hot_quarter(explorer.picture.value) == 3
     explorer.layer_menu.value = "none"
     assert calls[-1] == (3, "flat")
@@ -253,6 +253,13 @@ def test_every_control_reaches_the_picture(explorer):
     explorer.method_menu.value = "gradient"
     assert explorer.layer_menu.disabled and "gradient for" in explorer.text.value
     assert explorer.error is None
+
+
+def test_no_menu_is_left_blank(explorer):
+    assert all(menu.index is not None for menu in (explorer.class_menu, explorer.layer_menu, explorer.image_menu))
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    bare = explore(model, IMAGES, methods={"corner": corner})
+    assert bare.layer_menu.label == "the model's own" and bare.class_menu.label.startswith("predicted: class ")
 
 
 def test_the_class_menu_offers_predictions_and_what_was_searched(explorer):
