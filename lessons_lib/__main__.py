@@ -72,7 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         module = experiments.load(options.lesson)
         profile = options.profile or runtime.environment_profile()
-        seeds = parse_seeds(options.seeds or ("10" if profile == "full" else "5"), runtime.environment_seed())
+        asked = ("10" if profile == "full" else "5") if options.seeds is None else options.seeds
+        seeds = parse_seeds(asked, runtime.environment_seed())
     except (ValueError, argparse.ArgumentTypeError) as error:
         parser.error(str(error))
     return _run(parser, module, seeds, profile, options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -37,7 +38,8 @@ def claims(results: Mapping[str, object]) -> str:
         verdict = {True: "HOLDS        ", False: "DOES NOT HOLD", None: "NEEDS SEEDS  "}[claim.holds]
         interval = "" if claim.ci95 is None else f" [{claim.ci95[0]:.4g}, {claim.ci95[1]:.4g}]"
         asked = f"asked: {claim.direction} {claim.threshold:.4g}"
-        lines.append(f"{verdict}  {claim.id}: {claim.estimate:.4g}{interval}, {asked}\n               {claim.text}")
+        lines.append(f"{verdict}  {claim.id}: {claim.estimate:.4g}{interval}, {asked}")
+        lines.append(textwrap.fill(claim.text, WIDTH, initial_indent=" " * 15, subsequent_indent=" " * 15))
     return "\n".join(lines)
 
 
@@ -121,5 +123,7 @@ def rows(results: Mapping[str, object], metrics: Sequence[str] | None = None) ->
     found = []
     for arm, columns in results["arms"].items():
         chosen = list(columns) if metrics is None else metrics
-        found.append({"arm": arm.replace("_", " "), **{name.replace("_", " "): _cell(columns[name]) for name in chosen}})
+        found.append(
+            {"arm": arm.replace("_", " "), **{name.replace("_", " "): _cell(columns[name]) for name in chosen}}
+        )
     return found
