@@ -36,10 +36,11 @@ class Composite:
     first: str | Rule | None = None
     pool: str | Rule = "norm"
     add: str | Rule = "norm"
+    affine: str | Rule | None = None
     named: Mapping[str, str | Rule] = field(default_factory=dict)
     bias: str = "share"
 
-    def rule_for(self, layer: Layer) -> Rule:
+    def rule_for(self, layer: Layer) -> Rule | None:
         """The rule of `layer`; the longest of the matching names wins."""
         path = layer.name.split(" ")[0]
         own = [name for name in self.named if path == name or path.startswith(name + ".")]
@@ -49,18 +50,20 @@ class Composite:
             rule = self.first
         else:
             rule = getattr(self, layer.kind)
+        if rule is None and layer.kind == "affine":
+            return None
         if not callable(rule) and rule not in RULES:
             raise ValueError(f"no LRP rule is called {rule!r}; there are {', '.join(RULES)}")
         return rule if callable(rule) else RULES[rule]
 
 
 COMPOSITES = {
-    "zero": Composite("zero", "zero", pool="zero", add="zero", bias="absorb"),
-    "epsilon": Composite("epsilon", bias="absorb"),
+    "zero": Composite("zero", "zero", pool="zero", add="zero", affine="zero", bias="absorb"),
+    "epsilon": Composite("epsilon", "epsilon", affine="zero", bias="absorb"),
     "epsilon_plus": Composite("z_plus"),
     "epsilon_plus_flat": Composite("z_plus", first="flat"),
     "epsilon_alpha2_beta1": Composite("alpha2_beta1"),
-    "epsilon_gamma_box": Composite("gamma", first="z_box", bias="absorb"),
+    "epsilon_gamma_box": Composite("gamma", first="z_box"),
 }
 
 

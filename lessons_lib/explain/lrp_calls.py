@@ -89,7 +89,8 @@ def batch_norm(trace: Trace, func: Callable, name: str, args: tuple, kwargs: dic
         shift = (0 if bias is None else bias) - mean * scale
     shape = (-1, *[1] * (value.ndim - 2))
     again = lambda bound: func(bound, *args[1:], **kwargs)  # noqa: E731
-    return _affine(trace, args[0], value, scale.view(shape), shift.view(shape), None, again)
+    label = trace.name(name, weight)
+    return _affine(trace, label, args[0], value, scale.view(shape), shift.view(shape), None, again)
 
 
 def arithmetic(trace: Trace, func: Callable, name: str, args: tuple, kwargs: dict) -> Tensor:
@@ -112,12 +113,13 @@ def arithmetic(trace: Trace, func: Callable, name: str, args: tuple, kwargs: dic
     if gate:  # it differs from image to image: nothing to fold
         return trace.through(value, x, dirty)
     if kind == "mul":
-        return _affine(trace, x, value, constant, 0, dirty, again)
-    if kind == "div":
-        return _affine(trace, x, value, 1 / constant, 0, dirty, again)
-    sign = -1 if kind == "sub" else 1
-    scale, shift = (1, sign * times * constant) if x is a else (sign * times, constant)
-    return _affine(trace, x, value, scale, shift, dirty, again)
+        scale, shift = constant, 0
+    elif kind == "div":
+        scale, shift = 1 / constant, 0
+    else:
+        sign = -times if kind == "sub" else times
+        scale, shift = (1, sign * constant) if x is a else (sign, constant)
+    return _affine(trace, trace.name(kind), x, value, scale, shift, dirty, again)
 
 
 def _of_two(trace: Trace, kind: str, value: Tensor, dirty: Tensor | None, a: Tensor, b: Tensor, times: float) -> Tensor:
@@ -134,6 +136,7 @@ def _of_two(trace: Trace, kind: str, value: Tensor, dirty: Tensor | None, a: Ten
 
 def _affine(
     trace: Trace,
+    label: str,
     x: Tensor,
     value: Tensor,
     scale: Tensor | float,
@@ -141,16 +144,21 @@ def _affine(
     dirty: Tensor | None,
     again: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """value = scale x + shift with constants: folded into the layer that made x, else relevance passes through."""
+    """value = scale x + shift with constants: folded into the layer that made x; a layer of its own if there is none and
+    the composite has a rule for those, else (and on pixels) relevance passes through."""
     tag = trace.look(x)
     if tag.layer is not None:
-        scale, shift = (_per_channel(constant, x, tag.axes[0]) for constant in (scale, shift))
-        if scale is not None and shift is not None:
+        scales, shifts = (_per_channel(constant, x, tag.axes[0]) for constant in (scale, shift))
+        if scales is not None and shifts is not None:
             old, shape = tag.layer, [1] * tag.layer.weight.ndim
             shape[tag.axes[1]] = -1
-            bias = shift if old.bias is None else old.bias * scale + shift
-            layer = replace(old, weight=old.weight * scale.reshape(shape), bias=bias)
+            bias = shifts if old.bias is None else old.bias * scales + shifts
+            layer = replace(old, weight=old.weight * scales.reshape(shape), bias=bias)
             return trace.run(layer, value, tag.inputs, axes=tag.axes, dirty=dirty)
+    scale, shift = (torch.as_tensor(constant, dtype=x.dtype, device=x.device) for constant in (scale, shift))
+    layer = Layer(label, "affine", lambda w, a: a * w, scale.detach(), shift.detach())
+    if tag.low is None and trace.rule_for(layer) is not None:
+        return trace.run(layer, value, (x,), dirty=dirty)
     return trace.through(value, x, dirty, again)
 
 

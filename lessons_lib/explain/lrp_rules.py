@@ -45,7 +45,7 @@ class Layer:
     """One call of an operation that is linear in its inputs.
 
     name : path of the module that owns the weight, or the operation's name and number.
-    kind : "conv", "linear", "pool" or "add".
+    kind : "conv", "linear", "pool", "add" or "affine" (scale and shift that could not be folded).
     op : (weight, *inputs) -> sum_i z_ij, without the bias.
     weight : None where all weights are positive and fixed (pooling, addition).
     bias : broadcasts against the output, or None.

@@ -116,7 +116,7 @@ class Trace(TorchFunctionMode):
     handlers : name of a call -> (trace, func, name, args, kwargs) -> its result.
     routes : names of the calls that keep their ordinary derivative.
     keeps_gate : names of the calls that make a gate out of a gate and constants.
-    rule_for : Layer -> rule.
+    rule_for : Layer -> rule; None for an affine layer that lets relevance through.
     settings : shared by all rules.
     """
 
@@ -126,14 +126,14 @@ class Trace(TorchFunctionMode):
         handlers: Mapping[str, Callable],
         routes: frozenset[str],
         keeps_gate: frozenset[str],
-        rule_for: Callable[[Layer], Rule],
+        rule_for: Callable[[Layer], Rule | None],
         settings: Settings,
     ) -> None:
         super().__init__()
         self._owners = {id(p): name.rpartition(".")[0] or name for name, p in model.named_parameters()}
         self._calls: Counter[str] = Counter()
         self._handlers, self._routes, self._keeps_gate = handlers, routes, keeps_gate
-        self._rule_for, self.settings = rule_for, settings
+        self.rule_for, self.settings = rule_for, settings
         self.first_layers: list[str] = []
 
     def start(self, images: Tensor, low: Tensor, high: Tensor) -> Tensor:
@@ -201,7 +201,7 @@ class Trace(TorchFunctionMode):
 
     def run(self, layer: Layer, value: Tensor, inputs: tuple[Tensor, ...], *, axes=None, dirty=None) -> Tensor:
         """The step that stands for `layer`, with its rule on the way back."""
-        rule, settings = self._rule_for(layer), self.settings
+        rule, settings = self.rule_for(layer), self.settings
 
         def back(relevance: Tensor, saved: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             layer.inputs = saved

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import captum.attr
 import torch
@@ -16,43 +17,57 @@ from torch import Tensor
 
 from lessons_lib import explain
 
-WINDOW, STRIDE, CELLS = 32, 16, 7
+WINDOW, CELLS = 32, 7
 Call = Callable[[], Tensor]
 
 
-def ours(what: Subject, target: int, samples: int, grid: Tensor) -> dict[str, Call]:
-    model, images = what.model, what.images
+@dataclass(frozen=True)
+class Sizes:
+    """How much work the methods with a choice do: the papers' and libraries' defaults are mostly larger."""
+
+    samples: int  # of RISE, LIME and KernelSHAP
+    noisy: int  # copies in SmoothGrad
+    steps: int  # of Integrated Gradients
+    stride: int  # of occlusion
+
+
+def ours(what: Subject, target: int, sizes: Sizes, grid: Tensor) -> dict[str, Call]:
+    model, images, samples = what.model, what.images, sizes.samples
     return {
         "backprop": lambda: explain.backprop(model, images, target),
         "guided backprop": lambda: explain.guided_backprop(model, images, target),
         "Guided Grad-CAM": lambda: explain.guided_grad_cam(model, images, target, what.layer),
         "LRP": lambda: explain.lrp(model, images, target),
-        "SmoothGrad, 20": lambda: explain.smoothgrad(model, images, target, samples=20),
-        "Integrated Gradients, 50": lambda: explain.integrated_gradients(model, images, target, steps=50),
-        "occlusion": lambda: explain.occlusion(model, images, target, window=WINDOW, stride=STRIDE),
+        f"SmoothGrad, {sizes.noisy}": lambda: explain.smoothgrad(model, images, target, samples=sizes.noisy),
+        f"Integrated Gradients, {sizes.steps}": lambda: explain.integrated_gradients(
+            model, images, target, steps=sizes.steps
+        ),
+        f"occlusion, stride {sizes.stride}": lambda: explain.occlusion(
+            model, images, target, window=WINDOW, stride=sizes.stride
+        ),
         f"RISE, {samples}": lambda: explain.rise(model, images, target, masks=samples),
         f"LIME, {samples}": lambda: explain.lime(model, images, target, segments=grid, samples=samples),
         f"KernelSHAP, {samples}": lambda: explain.kernel_shap(model, images, target, segments=grid, samples=samples),
     }
 
 
-def captums(what: Subject, target: int, samples: int, grid: Tensor) -> dict[str, Call]:
+def captums(what: Subject, target: int, sizes: Sizes, grid: Tensor) -> dict[str, Call]:
     """Its LRP is left out: it does not follow residual additions, so it would not be the same work."""
-    attr, model, images = captum.attr, what.model, what.images
+    attr, model, images, samples = captum.attr, what.model, what.images, sizes.samples
     mask = grid.expand(1, 3, SIDE, SIDE)
     many = {"perturbations_per_eval": 64}
     surrogate = {"target": target, "feature_mask": mask, "n_samples": samples, **many}
-    window = {"sliding_window_shapes": (3, WINDOW, WINDOW), "strides": (3, STRIDE, STRIDE), **many}
-    noise = {"nt_samples": 20, "stdevs": 0.15, "target": target}
+    window = {"sliding_window_shapes": (3, WINDOW, WINDOW), "strides": (3, sizes.stride, sizes.stride), **many}
+    noise = {"nt_samples": sizes.noisy, "stdevs": 0.15, "target": target}
     return {
         "backprop": lambda: attr.Saliency(model).attribute(images, target=target),
         "guided backprop": lambda: attr.GuidedBackprop(model).attribute(images, target=target),
         "Guided Grad-CAM": lambda: attr.GuidedGradCam(model, what.layer).attribute(images, target=target),
-        "SmoothGrad, 20": lambda: attr.NoiseTunnel(attr.Saliency(model)).attribute(images, **noise),
-        "Integrated Gradients, 50": lambda: attr.IntegratedGradients(model).attribute(
-            images, target=target, n_steps=50, internal_batch_size=16
+        f"SmoothGrad, {sizes.noisy}": lambda: attr.NoiseTunnel(attr.Saliency(model)).attribute(images, **noise),
+        f"Integrated Gradients, {sizes.steps}": lambda: attr.IntegratedGradients(model).attribute(
+            images, target=target, n_steps=sizes.steps, internal_batch_size=16
         ),
-        "occlusion": lambda: attr.Occlusion(model).attribute(images, target=target, **window),
+        f"occlusion, stride {sizes.stride}": lambda: attr.Occlusion(model).attribute(images, target=target, **window),
         f"LIME, {samples}": lambda: attr.Lime(model).attribute(images, **surrogate),
         f"KernelSHAP, {samples}": lambda: attr.KernelShap(model).attribute(images, **surrogate),
     }
@@ -74,12 +89,13 @@ def other_methods(settings: Settings) -> Table:
     """E. ResNet-18, one image, one class; each library at the batch sizes that suit it."""
     table = Table("e", "E. Other methods, ResNet-18, batch 1")
     what = subject("resnet18", load("resnet18"), 1)
-    samples, target = (20 if settings.quick else 100), 7
+    sizes = Sizes(20, 4, 10, 32) if settings.quick else Sizes(100, 20, 50, 16)
+    target = 7
     side = torch.arange(SIDE) * CELLS // SIDE
     grid = side[:, None] * CELLS + side  # 49 squares: what superpixels cost is not the question here
     columns = {
-        "ours": ours(what, target, samples, grid),
-        "captum": captums(what, target, samples, grid),
+        "ours": ours(what, target, sizes, grid),
+        "captum": captums(what, target, sizes, grid),
         "zennit": zennits(what, target),
     }
     for row in columns["ours"]:
@@ -91,7 +107,7 @@ def other_methods(settings: Settings) -> Table:
             warnings.simplefilter("ignore", UserWarning)  # captum's, about the hooks that it sets
             found = interleave(
                 what.plain, calls, seed=settings.seed, seconds=settings.seconds, deadline=settings.deadline,
-                least=2, after=what.forget_gradients,
+                least=1 if settings.quick else 2, after=what.forget_gradients,
             )  # fmt: skip
         for who, timing in found.items():
             table.time(row, who, timing)

@@ -113,12 +113,21 @@ def page(lab):
 
 
 def run_all(page):
+    """Run all cells. A kernel that is still connecting may drop the request without a word: then ask again."""
     page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=120_000)
     page.locator(".jp-Notebook .jp-Cell").first.click()
     page.keyboard.press("Escape")
-    page.locator('li.lm-MenuBar-item:has-text("Run")').click()
-    page.locator('li.lm-Menu-item:has-text("Run All Cells")').first.click()
-    page.wait_for_selector("img.widget-image", timeout=120_000)
+    for _ in range(4):
+        page.locator('li.lm-MenuBar-item:has-text("Run")').click()
+        page.locator('li.lm-Menu-item:has-text("Run All Cells")').first.click()
+        page.wait_for_timeout(3000)
+        page.wait_for_function(
+            "![...document.querySelectorAll('.jp-InputPrompt')].some(prompt => prompt.innerText.includes('*'))",
+            timeout=60_000,
+        )
+        if page.evaluate("/[0-9]/.test([...document.querySelectorAll('.jp-InputPrompt')].at(-1).innerText)"):
+            break
+    page.wait_for_selector("img.widget-image", timeout=30_000)
 
 
 def hot_quarter(page):
