@@ -171,11 +171,19 @@ _RESHAPES = ("ViewBackward0", "UnsafeViewBackward0", "ReshapeAliasBackward0", "S
              "SqueezeBackward2", "SqueezeBackward3", "AliasBackward0")  # fmt: skip
 
 
-def _linear_head_weights(features: Features, output: Tensor, target: Target) -> tuple[Tensor, bool] | None:
+_POINTWISE = ("ReluBackward0", "HardtanhBackward0", "LeakyReluBackward0", "EluBackward0", "GeluBackward0",
+              "SiluBackward0", "HardswishBackward0")  # fmt: skip
+
+
+def _linear_head_weights(
+    features: Features, output: Tensor, target: Target, *, activation: bool = True
+) -> tuple[Tensor, bool] | None:
     """alpha in closed form when the graph from the layer to the logits is exactly 'mean over positions, then linear'.
 
     Then d y^c / d A^k_ij = w^c_k / Z, so alpha^c_k = w^c_k / Z: Grad-CAM is CAM / Z, and a hundred classes cost one
-    look-up. The graph itself is read, so nothing is assumed about the model's code. None when it is anything else.
+    look-up. With `activation`, one pointwise f may stand before the mean: alpha^c_k is then w^c_k / Z times the mean
+    of f'(A^k), the same for all classes. The graph itself is read, so nothing is assumed about the model's code. None
+    when it is anything else.
     """
     head = getattr(output, "grad_fn", None)
     if callable(target) or features.value.ndim != 4 or features.output.ndim != 4:
@@ -187,16 +195,23 @@ def _linear_head_weights(features: Features, output: Tensor, target: Target) -> 
     node = head.next_functions[1 if head.name() == "AddmmBackward0" else 0][0]
     while node is not None and node.name() in _RESHAPES:
         node = node.next_functions[0][0]
-    if node is None or node.name() != "MeanBackward1" or node.next_functions[0][0] is not features.output.grad_fn:
-        return None
+    if node is None or node.name() != "MeanBackward1" or {d % 4 for d in node._saved_dim} != {2, 3}:
+        return None  # dims are unsigned there: -1 reads as 2^64 - 1
+    node, positions = node.next_functions[0][0], features.value[0, 0].numel()
+    slope: float | Tensor = 1 / positions
+    if node is not features.origin:
+        pointwise = activation and node is not None and node.name() in _POINTWISE
+        if not pointwise or node.next_functions[0][0] is not features.origin:
+            return None
+        with torch.no_grad():  # the node itself is asked for its derivative
+            slope = node(torch.full_like(features.value, 1 / positions**2)).sum((2, 3))[:, None]  # (B, 1, C)
     matrix = head._saved_mat2  # (C, K)
     if matrix is None or matrix.shape[0] != features.value.shape[1]:
         return None
     indices = target_indices(output, target)
-    weights = matrix.detach().t()[indices]  # (B, C) or (B, T, C)
     several = indices.ndim == 2
-    positions = features.value[0, 0].numel()
-    return (weights if several else weights[:, None]).to(_at_least_float32(weights)) / positions, several
+    weights = matrix.detach().t()[indices if several else indices[:, None]]  # (B, T, C)
+    return weights.to(_at_least_float32(weights)) * slope, several
 
 
 def cam(
@@ -242,7 +257,7 @@ def cam(
             output = model(images)
         if features.value is None:
             raise ValueError(f"layer {name!r} was not called in the model's forward pass; choose another one")
-        closed = _linear_head_weights(features, output, target)
+        closed = _linear_head_weights(features, output, target, activation=False)
         if closed is None:
             raise ValueError(
                 f"CAM needs a head that is a global average pool and one linear layer right after layer {name!r}; this "

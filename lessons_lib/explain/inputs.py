@@ -87,7 +87,7 @@ def target_indices(output: Tensor, target: Target) -> Tensor | None:
             f"target of shape {tuple(indices.shape)} does not fit {batch} images: give one class for all (an int), one an "
             f"image, shape ({batch},), or T an image, shape ({batch}, T).{several}"
         )
-    low, high = int(indices.min()), int(indices.max())
+    low, high = (int(bound) for bound in indices.aminmax())
     if low < 0 or high >= classes:
         raise ValueError(f"class {low if low < 0 else high} is out of range: the model has classes 0 to {classes - 1}")
     return indices

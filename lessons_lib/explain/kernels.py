@@ -89,9 +89,7 @@ def torch_cam_map(
     return maps if size is None else upsample(maps, size)
 
 
-def _check(
-    features: Tensor, weights: Tensor, relu: bool, normalise: str | None, size: tuple[int, int] | None
-) -> None:
+def _check(features: Tensor, weights: Tensor, relu: bool, normalise: str | None, size: tuple[int, int] | None) -> None:
     shape, weights_shape = features.shape, weights.shape
     if len(shape) < 3 or len(weights_shape) != 3 or shape[:2] != (weights_shape[0], weights_shape[2]):
         raise ValueError(
@@ -104,9 +102,7 @@ def _check(
         if normalise not in ("unit", "mass"):
             raise ValueError(f"normalise must be None, 'unit' or 'mass', not {normalise!r}")
         if not relu:
-            raise ValueError(
-                f"normalise={normalise!r} needs relu=True: a signed map has no mass and no one sign"
-            )
+            raise ValueError(f"normalise={normalise!r} needs relu=True: a signed map has no mass and no one sign")
     if size is not None and (len(shape) != 4 or len(size) != 2 or min(size) < 1):
         raise ValueError(
             f"size (H, W) needs features (B, C, h, w) and two positive numbers, got {tuple(shape)} and {size}"
@@ -119,15 +115,11 @@ def _triton_module(features: Tensor, weights: Tensor) -> ModuleType | None:
     if choice == "torch" or (choice == "auto" and not features.is_cuda):
         return None
     if choice not in _CHOICES:
-        raise ValueError(
-            f"the environment variable LESSONS_KERNELS must be one of {_CHOICES}, not {choice!r}"
-        )
+        raise ValueError(f"the environment variable LESSONS_KERNELS must be one of {_CHOICES}, not {choice!r}")
     suits = features.ndim == 4 and features.dtype in _TRITON_DTYPES and weights.dtype in _TRITON_DTYPES
     if choice == "triton":
         if not features.is_cuda and os.environ.get("TRITON_INTERPRET") != "1":
-            raise RuntimeError(
-                "LESSONS_KERNELS=triton needs CUDA tensors, or TRITON_INTERPRET=1 to interpret"
-            )
+            raise RuntimeError("LESSONS_KERNELS=triton needs CUDA tensors, or TRITON_INTERPRET=1 to interpret")
         return _load() if suits else None
     return _load() if suits and _works_on(features.device) else None
 
@@ -146,9 +138,7 @@ def _works_on(device: torch.device) -> bool:
     if importlib.util.find_spec("triton") is None:
         return False
     try:
-        _load().cam_map(
-            torch.ones(1, 2, 2, 2, device=device), torch.ones(1, 1, 2, device=device), True, None, None
-        )
+        _load().cam_map(torch.ones(1, 2, 2, 2, device=device), torch.ones(1, 1, 2, device=device), True, None, None)
     except Exception as error:  # a missing C compiler, an unsupported GPU ...: each raises something else
         warnings.warn(f"Triton is installed but fails on {device} ({error}); using plain torch", stacklevel=4)
         return False

@@ -53,11 +53,14 @@ class Features:
     value : the layer's output; channel-first (B, C, *positions).
     probe : zeros (B, C) that were added to every position: d score / d probe is the gradient summed over positions.
     output : the tensor that the rest of the network went on with.
+    origin : the autograd node of `output` as it left the layer (an in-place activation after it gives `output` a
+        new one).
     """
 
     value: Tensor | None = None
     probe: Tensor | None = None
     output: Tensor | None = None
+    origin: torch.autograd.graph.Node | None = None
 
 
 def token_grid(tokens: int, image_size: tuple[int, int]) -> tuple[int, int, int]:
@@ -98,6 +101,7 @@ def watch(
             tensor = tensor.detach()
             torch.set_grad_enabled(True)  # the caller's no_grad block restores the mode
         features.value, features.probe, features.output = _add_probe(tensor, image_size, layout, module)
+        features.origin = features.output.grad_fn
         if isinstance(output, tuple):
             return (features.output, *output[1:])
         return [features.output, *output[1:]] if isinstance(output, list) else features.output

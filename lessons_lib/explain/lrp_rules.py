@@ -21,7 +21,6 @@ from torch import Tensor
 
 Rule = Callable[["Layer", Tensor, "Settings"], tuple[Tensor, ...]]
 BIAS = ("share", "absorb", "ignore")
-_STABLE = 1e-6
 
 
 @dataclass
@@ -71,7 +70,7 @@ class Layer:
 
     def part(self, which: str, settings: Settings) -> Part:
         if which not in self._parts:
-            self._parts[which] = Part(self.op, self._terms(which), settings.keep)
+            self._parts[which] = Part(self.op, self._terms(which), self.inputs[0].new_zeros(()), settings.keep)
         return self._parts[which]
 
     def release(self) -> None:
@@ -94,25 +93,24 @@ class Layer:
         up = None if weight is None else weight.clamp(min=0)
         down = None if weight is None else weight.clamp(max=0)
         if which == "box":  # (a - low) w+ + (a - high) w-  =  z - low w+ - high w-, all of it >= 0
-            return [(up, (inputs[0] - self.low,)), (down, (inputs[0] - self.high,))]
+            return [(up, ((inputs[0] - self.low).clamp(min=0),)), (down, ((inputs[0] - self.high).clamp(max=0),))]
         above, below = tuple(a.clamp(min=0) for a in inputs), tuple(a.clamp(max=0) for a in inputs)
-        terms = [(up, above), (down, below)] if which == "positive" else [(down, above), (up, below)]
-        signed = any(bool((a < 0).any()) for a in inputs)
-        both = (True, signed) if which == "positive" else (weight is not None, signed)
+        signed = any(bool(a.any()) for a in below)
         if weight is None:
-            both = (True, False) if which == "positive" else (False, signed)
-        return [term for term, present in zip(terms, both) if present]
+            return [(None, above)] if which == "positive" else [(None, below)] if signed else []
+        terms = [(up, above), (down, below)] if which == "positive" else [(down, above), (up, below)]
+        return terms if signed else terms[:1]
 
 
 class Part:
     """Some of the contributions of a layer: their sum per unit, and the way back to the inputs."""
 
-    def __init__(self, op: Callable[..., Tensor], terms: list, keep: bool) -> None:
+    def __init__(self, op: Callable[..., Tensor], terms: list, none: Tensor, keep: bool) -> None:
         self._keep = keep
         with torch.enable_grad():
             self._leaves = [tuple(a.detach().requires_grad_() for a in inputs) for _, inputs in terms]
             sums = [op(weight, *leaves) for (weight, _), leaves in zip(terms, self._leaves)]
-            self._sum = sum(sums[1:], sums[0]) if sums else torch.zeros(())
+            self._sum = sum(sums[1:], sums[0]) if sums else none
         self.sums = self._sum.detach()
 
     def hand_back(self, per_unit: Tensor) -> tuple[Tensor, ...]:
@@ -203,11 +201,11 @@ def zero(layer: Layer, relevance: Tensor, settings: Settings) -> tuple[Tensor, .
 def norm(layer: Layer, relevance: Tensor, settings: Settings) -> tuple[Tensor, ...]:
     """For sums and average pooling: R_i = z_ij / z_j R_j in a form that conserves and cannot divide by zero.
 
-    z_j is moved away from zero by a small part of sum_i |z_ij|, and what that takes away is handed to the inputs in
+    z_j is moved away from zero by 8 rounding units of sum_i |z_ij|, and what that takes away is handed to the inputs in
     proportion to |z_ij|.
     """
     part, size = layer.part("all", settings), layer.part("size", settings)
-    shift = _STABLE * size.sums * _sign(part.sums)
+    shift = 8 * torch.finfo(relevance.dtype).eps * size.sums * _sign(part.sums)
     ratio = _divide(relevance, part.sums + shift)
     lost = _undivided(relevance, part.sums + shift)
     return _plus(part.hand_back(ratio), spread(layer, ratio * shift + lost, settings))
@@ -217,26 +215,25 @@ def gamma(layer: Layer, relevance: Tensor, settings: Settings) -> tuple[Tensor, 
     """Positive contributions of a positive unit (negative ones of a negative unit) count 1 + gamma times."""
     part, bias = layer.part("all", settings), _bias(layer, settings)
     total = part.sums if bias is None else part.sums + bias
-    shares, extra = [], torch.zeros_like(total)
-    for which, mine in (("positive", total >= 0), ("negative", total < 0)):
-        favoured = layer.part(which, settings)
-        own = favoured.sums
-        if bias is not None and settings.bias == "absorb":
-            own = own + (bias.clamp(min=0) if which == "positive" else bias.clamp(max=0))
-        extra = torch.where(mine, settings.gamma * own, extra)
-    stabiliser = settings.epsilon * _sign(total)
-    ratio = _divide(relevance, total + extra + stabiliser)
-    shares.append(part.hand_back(ratio))
-    for which, mine in (("positive", total >= 0), ("negative", total < 0)):
+    up = total >= 0
+    favoured = [("positive", up)]
+    if bool((relevance * ~up).any()):  # after a ReLU negative units have no relevance: nothing to compute
+        favoured.append(("negative", ~up))
+    extra = sum(torch.where(mine, layer.part(which, settings).sums, 0) for which, mine in favoured)
+    liked = None if bias is None else torch.where(up, bias.clamp(min=0), bias.clamp(max=0))
+    if bias is not None and settings.bias == "absorb":
+        extra = extra + liked
+    denominator = total + settings.gamma * extra + settings.epsilon * _sign(total)
+    ratio = _divide(relevance, denominator)
+    shares = [part.hand_back(ratio)]
+    for which, mine in favoured:
         shares.append(layer.part(which, settings).hand_back(torch.where(mine, settings.gamma * ratio, 0)))
-    _record(layer, settings, "epsilon", ratio * stabiliser)
+    _record(layer, settings, "epsilon", ratio * settings.epsilon * _sign(total))
     if bias is not None and settings.bias == "share":
         shares.append(spread(layer, ratio * bias, settings))
     elif bias is not None:
-        favoured = torch.where(total >= 0, bias.clamp(min=0), bias.clamp(max=0))
-        _record(layer, settings, "bias", ratio * (bias + settings.gamma * favoured))
-    shares.append(_lost(layer, _undivided(relevance, total + extra + stabiliser), settings))
-    return _plus(*shares)
+        _record(layer, settings, "bias", ratio * (bias + settings.gamma * liked))
+    return _plus(*shares, _lost(layer, _undivided(relevance, denominator), settings))
 
 
 def alpha_beta(alpha: float, beta: float) -> Rule:
@@ -306,6 +303,11 @@ def z_box(layer: Layer, relevance: Tensor, settings: Settings) -> tuple[Tensor, 
     """z^B: numerators z_ij - l_i w_ij+ - h_i w_ij-, for the layer that reads pixels between the bounds l and h."""
     if not layer.first:
         raise ValueError(f"the rule 'z_box' is for the layer that reads the pixels; {layer.name!r} has no bounds")
+    (pixels,), slack = layer.inputs, 1e-4 * (layer.high - layer.low)  # the bounds went through the normalisation too
+    if bool(((pixels < layer.low - slack) | (pixels > layer.high + slack)).any()):
+        raise ValueError(
+            "the rule 'z_box' needs pixels within the bounds: pass bounds=(low, high) that hold for the images"
+        )
     return _box(layer, relevance, settings)
 
 

@@ -241,7 +241,7 @@ class Trace(TorchFunctionMode):
         if tag is None:
             raise ValueError(
                 "a tensor on the way from the images to the score came out of an operation that LRP cannot see: a custom "
-                f"autograd.Function, TorchScript or compiled code ({type(tensor.grad_fn).__name__})"
+                f"autograd.Function, a backward hook, TorchScript or compiled code ({type(tensor.grad_fn).__name__})"
             )
         return tag if tag.version == tensor._version else Tag()
 

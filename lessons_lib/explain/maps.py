@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
 
+@lru_cache(maxsize=64)
 def interpolation_matrix(source: int, target: int, *, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Rows that interpolate a line of `source` values at `target` places: bilinear, align_corners=False, (target, source)."""
+    with torch.inference_mode(False):  # what is kept must serve calls that build a graph, too
+        return _interpolation_matrix(source, target, device, dtype)
+
+
+def _interpolation_matrix(source: int, target: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     centres = (torch.arange(target, device=device, dtype=torch.float64) + 0.5) * (source / target) - 0.5
     centres = centres.clamp(0, source - 1)
     low = centres.floor().long().clamp(max=max(source - 2, 0))

@@ -90,9 +90,7 @@ def _divisor(partials, index, tiles, NORMALISE: tl.constexpr, TILES: tl.constexp
 @triton.jit
 def _taps(place, source, target):
     """The two source places around target place `place` and the second's weight (half-pixel centres)."""
-    centre = tl.minimum(
-        tl.maximum((2 * place + 1) * source - target, 0), (source - 1) * 2 * target
-    )  # x 2 target
+    centre = tl.minimum(tl.maximum((2 * place + 1) * source - target, 0), (source - 1) * 2 * target)  # x 2 target
     low = centre // (2 * target)
     return low, tl.minimum(low + 1, source - 1), (centre - low * 2 * target).to(tl.float32) / (2 * target)
 
@@ -192,9 +190,7 @@ def _through_normalisation(
     tl.store(grad + index * positions + place, total, mask=inside)
 
 
-def _multiply(
-    left: Tensor, right: Tensor, out: Tensor, relu: bool = False, statistic: str = "none"
-) -> Tensor:
+def _multiply(left: Tensor, right: Tensor, out: Tensor, relu: bool = False, statistic: str = "none") -> Tensor:
     """out (B, M, N) = left (B, M, K) @ right (B, K, N); returns the partial statistics (B, M, tiles)."""
     batch, rows, inner = left.shape
     columns = right.shape[2]

@@ -29,7 +29,7 @@ class Chart(go.Figure):
     """A plotly figure whose stored output also holds a PNG and a description, for pages that run no script."""
 
     twin: Picture | None = None
-    _ipython_display_ = None  # so that `_repr_mimebundle_` is asked
+    _ipython_display_ = _repr_html_ = None  # so that `_repr_mimebundle_` alone is asked
 
     def _repr_mimebundle_(self, include=None, exclude=None, validate=True, **options) -> tuple[dict, dict]:
         default = plotly.io.renderers.default or ""

@@ -43,7 +43,7 @@ def show(
     boxes : rectangles (x0, y0, x1, y1) in pixels of `image`, drawn on every panel.
     masks : bool (H, W), the object that should matter: outlined on every panel and measured in the
         description.
-    columns : panels a row; by default 4 up to eight panels and 5 from then on.
+    columns : panels a row; by default up to 5, in rows of about the same length.
     overlay : from 0 (the picture alone) to 1.
     colours : colour map of the unsigned maps, or one for the unsigned and one for the signed ones.
     signed : colours centred on 0: for all maps, by name or in order. None: where a map has negative values.

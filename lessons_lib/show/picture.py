@@ -25,8 +25,8 @@ class Picture(Figure):
     Parameters
     ----------
     width, height : inches, at 100 dots an inch.
-    alt : what the figure shows, in words. It is stored with the output, as its plain-text form and as the
-        metadata "alt" of the image (which nbconvert writes into the page).
+    alt : what the figure shows, in words. It is stored with the output: as its plain-text form, and as the metadata
+        "alt" of the image, which nbconvert's classic template writes into the page.
     """
 
     def __init__(self, width: float, height: float, *, alt: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -59,12 +60,12 @@ def lay_out(
 ) -> Picture:
     """A figure of all panels; its first axes are the panels', in order.
 
-    columns : panels a row, by default 4 up to eight panels and 5 from then on.  size : width of a panel in
+    columns : panels a row, by default up to 5, in rows of about the same length.  size : width of a panel in
         inches.
     """
     if columns is not None and columns < 1:
         raise ValueError(f"columns must be at least 1, got {columns}")
-    columns = min(len(panels), columns or (4 if len(panels) <= 8 else 5))
+    columns = min(len(panels), columns or math.ceil(len(panels) / math.ceil(len(panels) / 5)))
     cell = size or min(2.7, (FULL - 2 * MARGIN - (columns - 1) * GAP) / columns)
     height = cell * min(max(panel.pixels.shape[0] / panel.pixels.shape[1] for panel in panels), 1.4)
     width = max(2 * MARGIN + columns * cell + (columns - 1) * GAP, 5.2 if scales else 0)

@@ -4,9 +4,10 @@
                                      [--json build/bench.json]
 
 Every figure is a ratio to the plain forward pass (or training step) of the same model and batch, measured in
-turn with it in one process: see timing.interleave. Before anything is timed, the libraries' results are
-compared, so that the same work is. About ten minutes on two cores, `--quick` under two; where the machine is
-too busy, the rows that the time did not reach say so.
+turn with it in one process: see timing.interleave. Before Grad-CAM is timed, the libraries' maps and losses are
+compared: they do the same work. About ten minutes on two cores, `--quick` under two; rows that the time did
+not reach say so. On cores that others use too, `--threads 1` is steadier: threads that wait for each other lose
+more than they gain.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from training import training_step
 
 # table: (function, seconds it may take, seconds it may take with --quick)
 TABLES = {
-    "a": (whole_call, 300, 40),
+    "a": (whole_call, 290, 40),
     "b": (after_trunk, 70, 12),
     "c": (memory, 60, 15),
     "d": (training_step, 130, 18),

@@ -23,7 +23,7 @@ Call = Callable[[], Tensor]
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much work the methods with a choice do: the papers' and libraries' defaults are mostly larger."""
+    """How much work the methods with a choice do, the same for every library."""
 
     samples: int  # of RISE, LIME and KernelSHAP
     noisy: int  # copies in SmoothGrad

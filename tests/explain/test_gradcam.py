@@ -96,6 +96,43 @@ def test_closed_form_equals_the_gradient(seed, bias):
     torch.testing.assert_close(shortcut, autograd, atol=1e-7, rtol=1e-5)
 
 
+class GapHead(nn.Module):
+    """conv, an activation, mean over `dims`, linear."""
+
+    def __init__(self, activation, dims=(2, 3)):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.fc, self.activation, self.dims = nn.Conv2d(3, 6, 3, padding=1), nn.Linear(6, 3), activation, dims
+
+    def forward(self, x):
+        return self.fc(self.activation(self.conv(x)).mean(self.dims))
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+@pytest.mark.parametrize(
+    "activation", [nn.ReLU, nn.ReLU6, nn.SiLU, nn.ELU, nn.LeakyReLU, nn.Hardswish, lambda inplace: nn.GELU()]
+)
+def test_an_activation_after_the_layer_brings_its_derivative(activation, inplace):
+    """Also in place, where autograd replaces the node of the layer's output: reading that one gave a wrong map."""
+    torch.manual_seed(1)
+    net = nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1), activation(inplace=inplace), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4)
+    ).eval()
+    x = 3 * images(0, size=6)
+    expected = grad_cam(net, x, lambda y: y[:, 2], "0", relu=False)
+    assert expected.any()
+    torch.testing.assert_close(grad_cam(net, x, 2, "0", relu=False), expected, atol=1e-6, rtol=1e-5)
+    with pytest.raises(ValueError, match="CAM needs a head"):
+        cam(net, x, 2, "0")
+
+
+@pytest.mark.parametrize("dims", [(2, 3), (-1, -2), (1, 2), (1, 3)])
+def test_only_a_mean_over_positions_is_a_global_average_pool(dims):
+    net, x = GapHead(nn.Identity(), dims).eval(), images(0, size=6)  # 6 channels, 6 rows, 6 columns: shapes tell nothing
+    expected = grad_cam(net, x, lambda y: y[:, 1], "conv", relu=False)
+    torch.testing.assert_close(grad_cam(net, x, 1, "conv", relu=False), expected, atol=1e-6, rtol=1e-5)
+
+
 def test_closed_form_is_not_taken_where_it_would_be_wrong():
     """A ReLU6, a flatten or a scale between layer and linear layer: the graph is read, so none is mistaken for GAP."""
 

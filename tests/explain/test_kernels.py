@@ -31,9 +31,7 @@ def run_as_script(*arguments: str, **environment: str) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-needs_triton = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="Triton has no build for this system"
-)
+needs_triton = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Triton has no build for this system")
 
 
 @pytest.fixture(scope="module")
@@ -106,9 +104,7 @@ def test_torch_path_equals_the_formula(seed, normalise):
 @pytest.mark.parametrize("normalise", [None, "unit", "mass"])
 @pytest.mark.parametrize("size", [None, (5, 7)])
 def test_torch_path_derivatives(normalise, size):
-    inputs = [
-        tensor.detach().double().requires_grad_() for tensor in make_inputs((1, 3, 2, 3), 2, {"seed": 5})
-    ]
+    inputs = [tensor.detach().double().requires_grad_() for tensor in make_inputs((1, 3, 2, 3), 2, {"seed": 5})]
 
     def function(features, weights):
         return cam_map(features, weights, normalise=normalise, size=size)

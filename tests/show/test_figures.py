@@ -183,6 +183,14 @@ def test_the_outline_runs_along_the_border_of_the_mask():
     assert line.sum() == pytest.approx(2 * 4 * 40, rel=0.05)
 
 
+@pytest.mark.parametrize("count, row", [(2, 2), (5, 5), (6, 3), (7, 4), (8, 4), (12, 4), (17, 5)])
+def test_rows_are_about_as_long_as_each_other(count, row):
+    figure = grid([picture(8)] * count)
+    tops = [round(axes.get_position().y1, 3) for axes in figure.axes]
+    assert tops.count(tops[0]) == row
+    assert max(tops.count(top) for top in tops) == row
+
+
 @pytest.mark.parametrize("count, columns", [(1, None), (5, 2), (12, None), (3, 7)])
 def test_grids(count, columns, assert_legible):
     figure = grid(
