@@ -20,7 +20,9 @@ def _fail(message: str) -> None:
     raise CheckFailed(message)
 
 
-def _tensor(result: object, shape: tuple[int, ...], what: str, hints: dict[tuple[int, ...], str] | None = None) -> Tensor:
+def _tensor(
+    result: object, shape: tuple[int, ...], what: str, hints: dict[tuple[int, ...], str] | None = None
+) -> Tensor:
     """The result as a tensor of the wanted shape, or a diagnosis."""
     if result is None:
         _fail(f"{what} is None: does your function return something?")
@@ -90,7 +92,9 @@ def _map_check(function: Callable[[Tensor, Tensor], Tensor], sign: float, what: 
     for diagnosis, wrong in guesses.items():
         if _same(wrong, found):
             _fail(f"the shape is right, the values are not: {diagnosis}")
-    _fail(f"the shape is right, the values are not: expected a maximum of {right.max():.4f}, yours is {found.max():.4f}")
+    _fail(
+        f"the shape is right, the values are not: expected a maximum of {right.max():.4f}, yours is {found.max():.4f}"
+    )
 
 
 def check_grad_cam_weights(function: Callable[[Tensor, Tensor], Tensor]) -> None:
@@ -265,7 +269,9 @@ def check_rebalance(function: Callable[[Tensor, Tensor, torch.Generator], Tensor
     grounds = torch.where(tied, labels, torch.randint(3, (600,), generator=generator))
     chosen = function(labels, grounds, torch.Generator().manual_seed(1))
     if not isinstance(chosen, Tensor) or chosen.ndim != 1 or chosen.is_floating_point():
-        got = f"a {type(chosen).__name__}" if not isinstance(chosen, Tensor) else f"{chosen.dtype} {tuple(chosen.shape)}"
+        got = (
+            f"a {type(chosen).__name__}" if not isinstance(chosen, Tensor) else f"{chosen.dtype} {tuple(chosen.shape)}"
+        )
         _fail(f"a one-dimensional tensor of integer indices is expected, got {got}")
     if chosen.dtype == torch.bool:
         _fail("a mask is not a list of indices: use mask.nonzero()[:, 0]")

@@ -32,7 +32,16 @@ def test_ranges_leave_an_installed_torch_and_numpy_in_place():
 
 
 def test_top_level_and_the_two_commands():
-    for name in ("notebooks", "lessons_lib", "data_fetch", "tests", "environment.yml", "README.md", "LICENSE", "Makefile"):
+    for name in (
+        "notebooks",
+        "lessons_lib",
+        "data_fetch",
+        "tests",
+        "environment.yml",
+        "README.md",
+        "LICENSE",
+        "Makefile",
+    ):
         assert (ROOT / name).exists(), name
     readme = (ROOT / "README.md").read_text()
     assert "make lab" in readme and "make test" in readme

@@ -64,9 +64,7 @@ def attention_rollout(
     layers = vit_attention(model, images)
     tokens = sorted({layer.shape[-1] for layer in layers})
     if len(tokens) > 1:
-        raise ValueError(
-            f"the number of tokens changes between layers, {tokens}: rollout needs one and the same"
-        )
+        raise ValueError(f"the number of tokens changes between layers, {tokens}: rollout needs one and the same")
     rolled = rollout([_fuse(layer, head_fusion, discard_ratio) for layer in layers])
     image_size = tuple(images.shape[-2:])
     prefix, h, w = token_grid(tokens[0], image_size)
@@ -155,12 +153,7 @@ class _WatchAttention(TorchFunctionMode):
             self._keep(_weights(*args, **kwargs))
             return func(*args, **kwargs)
         output = func(*args, **kwargs)
-        if (
-            func in _SOFTMAX
-            and isinstance(output, Tensor)
-            and output.ndim == 4
-            and _axis(args, kwargs) in (-1, 3)
-        ):
+        if func in _SOFTMAX and isinstance(output, Tensor) and output.ndim == 4 and _axis(args, kwargs) in (-1, 3):
             self._keep(output)
         return output
 

@@ -85,7 +85,9 @@ def grad_cam(
         if images.is_inference():
             images = images.clone()
         with watch(module, image_size, layout=layout, attach=create_graph) as features:
-            with sdpa_kernel(SDPBackend.MATH) if create_graph else nullcontext():  # the fused ones lack a 2nd derivative
+            with (
+                sdpa_kernel(SDPBackend.MATH) if create_graph else nullcontext()
+            ):  # the fused ones lack a 2nd derivative
                 output = model(images)
             if features.value is None:
                 raise ValueError(f"layer {layer!r} was not called in the model's forward pass; choose another one")

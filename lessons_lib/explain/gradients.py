@@ -28,9 +28,7 @@ from lessons_lib.explain.inputs import (
 from lessons_lib.explain.maps import over_channels
 
 
-def backprop(
-    model: nn.Module, images: Tensor, target: Target = None, *, reduce: str | None = "max_abs"
-) -> Tensor:
+def backprop(model: nn.Module, images: Tensor, target: Target = None, *, reduce: str | None = "max_abs") -> Tensor:
     """Backprop (saliency): the largest |d score / d pixel| over the colour channels (Simonyan et al. 2013).
 
     One forward and one backward pass (T backward passes for T targets an image). Frozen parameters and a
@@ -59,9 +57,7 @@ def backprop(
     return over_channels(pixel_gradients(model, images, target), reduce)
 
 
-def gradient_x_input(
-    model: nn.Module, images: Tensor, target: Target = None, *, reduce: str | None = "sum"
-) -> Tensor:
+def gradient_x_input(model: nn.Module, images: Tensor, target: Target = None, *, reduce: str | None = "sum") -> Tensor:
     """Gradient times input, signed, in units of the score: a black pixel gets 0 whatever its gradient.
 
     In a network of ReLUs and max-poolings without biases it sums to the score. Parameters, shapes and errors
@@ -291,8 +287,7 @@ def _baseline(baseline: Tensor | float | None, images: Tensor) -> Tensor:
         return start.expand_as(images)
     except RuntimeError as error:
         raise ValueError(
-            f"a baseline of shape {tuple(start.shape)} does not broadcast to images of shape "
-            f"{tuple(images.shape)}"
+            f"a baseline of shape {tuple(start.shape)} does not broadcast to images of shape {tuple(images.shape)}"
         ) from error
 
 

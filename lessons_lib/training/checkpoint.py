@@ -20,9 +20,7 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be used: of another training, or damaged. The message says what to do."""
 
 
-def settings_of(
-    model: nn.Module, columns: Mapping[str, Tensor], plan: Mapping[str, object]
-) -> dict[str, str]:
+def settings_of(model: nn.Module, columns: Mapping[str, Tensor], plan: Mapping[str, object]) -> dict[str, str]:
     """What a checkpoint must agree with, as text: the settings, the model's shapes, and a checksum of the
     data.
     """
@@ -90,8 +88,7 @@ def restore(
     different = [name for name in sorted({*settings, *theirs}) if settings.get(name) != theirs.get(name)]
     if different:
         listed = "; ".join(
-            f"{name}: {_short(theirs.get(name))} there, {_short(settings.get(name))} here"
-            for name in different[:4]
+            f"{name}: {_short(theirs.get(name))} there, {_short(settings.get(name))} here" for name in different[:4]
         )
         raise CheckpointError(
             f"{path} is the checkpoint of another training ({listed}). Use another file, delete this one, or "

@@ -47,9 +47,7 @@ def fit_steps(
     """
     columns = as_columns(data)
     if loss is None and not {"images", "labels"} <= set(columns):
-        raise ValueError(
-            f"the default loss needs 'images' and 'labels', the data has {sorted(columns)}; pass loss="
-        )
+        raise ValueError(f"the default loss needs 'images' and 'labels', the data has {sorted(columns)}; pass loss=")
     rows = len(next(iter(columns.values())))
     plan = Plan(epochs, lr, batch_size, seed, optimiser, schedule, weight_decay, rows)
     history = History() if history is None else history
@@ -69,9 +67,7 @@ def fit_steps(
 
     def store(step: int) -> None:
         if path is not None:
-            save(
-                path, settings=settings, step=step, model=model, optimizer=optimizer, history=asdict(history)
-            )
+            save(path, settings=settings, step=step, model=model, optimizer=optimizer, history=asdict(history))
 
     def generate() -> Iterator[StepReport]:
         reports = training_steps(
@@ -141,9 +137,7 @@ def fit(
     """
     history = History()
     settings = dict(epochs=epochs, lr=lr, batch_size=batch_size, seed=seed, loss=loss, history=history)
-    with closing(
-        fit_steps(model, data, **settings, **options)
-    ) as reports:  # closing stores an interrupted state
+    with closing(fit_steps(model, data, **settings, **options)) as reports:  # closing stores an interrupted state
         for report in reports:
             if progress is not None:
                 progress(report)

@@ -31,14 +31,11 @@ def as_columns(data: object) -> Batch:
         columns = {"images": data[0], "labels": data[1]}
     else:
         raise TypeError(
-            "data must be (images, labels), a mapping of tensors or a world with tensors, not "
-            f"{type(data).__name__}"
+            f"data must be (images, labels), a mapping of tensors or a world with tensors, not {type(data).__name__}"
         )
     lengths = {name: len(value) for name, value in columns.items()}
     if len(set(lengths.values())) != 1 or not next(iter(lengths.values())):
-        raise ValueError(
-            f"data needs tensors with as many rows each, at least one; it has {lengths or 'none'}"
-        )
+        raise ValueError(f"data needs tensors with as many rows each, at least one; it has {lengths or 'none'}")
     return columns
 
 
@@ -57,13 +54,9 @@ class Plan:
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 2:
-            raise ValueError(
-                f"epochs >= 1 and batch_size >= 2 are needed, got {self.epochs} and {self.batch_size}"
-            )
+            raise ValueError(f"epochs >= 1 and batch_size >= 2 are needed, got {self.epochs} and {self.batch_size}")
         if not 0 < self.lr < math.inf or self.weight_decay < 0:
-            raise ValueError(
-                f"lr > 0 and weight_decay >= 0 are needed, got {self.lr} and {self.weight_decay}"
-            )
+            raise ValueError(f"lr > 0 and weight_decay >= 0 are needed, got {self.lr} and {self.weight_decay}")
         if self.optimiser not in OPTIMISERS or self.schedule not in SCHEDULES:
             raise ValueError(
                 f"optimiser must be one of {OPTIMISERS} and schedule one of {SCHEDULES}, got "

@@ -148,13 +148,10 @@ def _checked(result: object, step: int) -> tuple[Tensor, float, dict[str, float]
     loss, metrics = result
     if not isinstance(loss, Tensor) or loss.ndim != 0:
         got = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-        raise TypeError(
-            f"the loss must be a tensor with a single value, got {got}; take its mean over the batch"
-        )
+        raise TypeError(f"the loss must be a tensor with a single value, got {got}; take its mean over the batch")
     value = float(loss.detach())
     if not math.isfinite(value):
         raise FloatingPointError(
-            f"the loss is {value} at step {step}: lower the learning rate, or look for a division by zero in "
-            "the loss"
+            f"the loss is {value} at step {step}: lower the learning rate, or look for a division by zero in the loss"
         )
     return loss, value, {name: float(number) for name, number in metrics.items()}

@@ -102,7 +102,12 @@ class GapHead(nn.Module):
     def __init__(self, activation, dims=(2, 3)):
         super().__init__()
         torch.manual_seed(0)
-        self.conv, self.fc, self.activation, self.dims = nn.Conv2d(3, 6, 3, padding=1), nn.Linear(6, 3), activation, dims
+        self.conv, self.fc, self.activation, self.dims = (
+            nn.Conv2d(3, 6, 3, padding=1),
+            nn.Linear(6, 3),
+            activation,
+            dims,
+        )
 
     def forward(self, x):
         return self.fc(self.activation(self.conv(x)).mean(self.dims))
@@ -116,7 +121,11 @@ def test_an_activation_after_the_layer_brings_its_derivative(activation, inplace
     """Also in place, where autograd replaces the node of the layer's output: reading that one gave a wrong map."""
     torch.manual_seed(1)
     net = nn.Sequential(
-        nn.Conv2d(3, 6, 3, padding=1), activation(inplace=inplace), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4)
+        nn.Conv2d(3, 6, 3, padding=1),
+        activation(inplace=inplace),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(6, 4),
     ).eval()
     x = 3 * images(0, size=6)
     expected = grad_cam(net, x, lambda y: y[:, 2], "0", relu=False)
@@ -128,7 +137,10 @@ def test_an_activation_after_the_layer_brings_its_derivative(activation, inplace
 
 @pytest.mark.parametrize("dims", [(2, 3), (-1, -2), (1, 2), (1, 3)])
 def test_only_a_mean_over_positions_is_a_global_average_pool(dims):
-    net, x = GapHead(nn.Identity(), dims).eval(), images(0, size=6)  # 6 channels, 6 rows, 6 columns: shapes tell nothing
+    net, x = (
+        GapHead(nn.Identity(), dims).eval(),
+        images(0, size=6),
+    )  # 6 channels, 6 rows, 6 columns: shapes tell nothing
     expected = grad_cam(net, x, lambda y: y[:, 1], "conv", relu=False)
     torch.testing.assert_close(grad_cam(net, x, 1, "conv", relu=False), expected, atol=1e-6, rtol=1e-5)
 

@@ -111,7 +111,7 @@ def test_lesson_has_its_anatomy(path):
     assert places == sorted(places)
     assert 35 <= len(notebook.cells) <= 55, f"{len(notebook.cells)} cells"
     words = sum(len(re.sub(r"[^\w\s]", " ", c.source).split()) for c in notebook.cells if c.cell_type == "markdown")
-    assert 1200 <= words <= 2300, f"{words} words"
+    assert 1200 <= words <= 2000, f"{words} words"
 
 
 @each_lesson

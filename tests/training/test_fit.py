@@ -202,13 +202,9 @@ def test_custom_loss_sees_every_column_and_the_step():
     seen = []
 
     def loss(model, batch, step):
-        seen.append(
-            (step, batch["masks"].shape, torch.equal(batch["masks"][:, 0, 0], batch["labels"].float()))
-        )
+        seen.append((step, batch["masks"].shape, torch.equal(batch["masks"][:, 0, 0], batch["labels"].float())))
         logits = model(batch["images"])
-        return F.cross_entropy(logits, batch["labels"]) + logits.pow(2).mean(), {
-            "size": logits.detach().mean()
-        }
+        return F.cross_entropy(logits, batch["labels"]) + logits.pow(2).mean(), {"size": logits.detach().mean()}
 
     columns = {"images": images, "labels": labels, "masks": labels.float().view(-1, 1, 1).expand(24, 5, 5)}
     history = fit(Dropping(), columns, **{**SETTINGS, "epochs": 1}, loss=loss)

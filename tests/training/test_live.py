@@ -37,9 +37,7 @@ def test_live_and_plain_runs_end_alike():
 
     asyncio.run(cell())
     assert [report.step for report in seen] == list(range(1, 9))
-    assert torch.equal(weights(models[0]), weights(models[1])) and torch.equal(
-        weights(models[0]), weights(models[2])
-    )
+    assert torch.equal(weights(models[0]), weights(models[1])) and torch.equal(weights(models[0]), weights(models[2]))
 
 
 def test_other_tasks_run_between_steps_and_stop_stops():
