@@ -14,7 +14,7 @@ _HOMES = {
     "gradcam": ("cam", "channel_weights", "grad_cam"),
     "gradients": ("backprop", "gradient_x_input", "integrated_gradients", "smoothgrad"),
     "guided": ("deconvnet", "guided_backprop", "guided_grad_cam"),
-    "lrp": ("lrp",),
+    "relevance": ("Balance", "COMPOSITES", "Composite", "lrp"),
     "perturbation": ("occlusion", "rise"),
     "surrogates": ("kernel_shap", "kernel_shap_values", "lime", "shapley"),
     "segments": ("segments_to_map", "superpixels"),

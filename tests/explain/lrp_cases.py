@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lessons_lib.explain.lrp import COMPOSITES
+from lessons_lib.explain.relevance import COMPOSITES
 
 SEEDS = (0, 1, 2)
 NAMES = sorted(COMPOSITES)

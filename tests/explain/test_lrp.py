@@ -11,7 +11,7 @@ import torchvision
 from lrp_cases import NAMES, SEEDS, ManyCalls, Residual, pictures, random_statistics, scores, vgg_like
 from torch import Tensor, nn
 
-from lessons_lib.explain.lrp import Composite, lrp
+from lessons_lib.explain.relevance import Composite, lrp
 
 # Identities
 

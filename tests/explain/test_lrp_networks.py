@@ -15,7 +15,7 @@ import zennit.torchvision
 from lrp_cases import NAMES, SEEDS, efficientnet, pictures, random_statistics, vgg_like
 from torch import Tensor, nn
 
-from lessons_lib.explain.lrp import COMPOSITES, lrp
+from lessons_lib.explain.relevance import COMPOSITES, lrp
 
 
 @pytest.fixture(scope="module")

@@ -49,3 +49,16 @@ def test_unknown_method_and_option():
         explain(net, images, 0, "gradcam")
     with pytest.raises(TypeError, match="rise takes no option 'windows'; its options are"):
         explain(net, images, 0, "rise", windows=3)
+
+
+def test_no_file_hides_a_function_of_the_same_name():
+    """`from lessons_lib.explain import lrp` must be the function, whatever was imported before."""
+    import pkgutil
+    from importlib import import_module
+
+    import lessons_lib.explain as package
+
+    for info in pkgutil.iter_modules(package.__path__):
+        import_module(f"{package.__name__}.{info.name}")
+    for name in package.__all__:
+        assert type(getattr(package, name)).__name__ != "module", name
