@@ -41,6 +41,10 @@ SIZES = {  # train images, epochs, picture size, test pictures, samples of RISE,
     "quick": {"train": 2400, "epochs": 8, "size": 40, "test": 24, "samples": 300},
     "full": {"train": 8000, "epochs": 20, "size": 64, "test": 200, "samples": 1000},
 }
+PHOTO_SIZES = {  # test pictures and samples: a pass of the ImageNet network costs a hundred of the small one's
+    "quick": {"test": 4, "samples": 100},
+    "full": {"test": 40, "samples": 1000},
+}
 
 
 @dataclass
@@ -67,7 +71,7 @@ def world(seed: int, profile: str = "quick", data: str = "shapes") -> World:
     """Pictures of two objects with both masks, and single objects to train on; grounds say nothing about classes."""
     sizes = SIZES[profile]
     if data == "photos":
-        scene = mosaics(8 if profile == "quick" else 40, seed=seed)
+        scene = mosaics(PHOTO_SIZES[profile]["test"], seed=seed)
         return World(seed, profile, data, None, None, None, scene.images, scene.classes, scene.masks)
     options = {"size": sizes["size"], "classes": CLASSES, "grounds": GROUNDS, "radius": (0.17, 0.24)}
     single = shapes(sizes["train"] + 800, seed=3 * seed, **options)
@@ -121,7 +125,7 @@ def maps_of(arm: str, network: nn.Module, world: World, images: Tensor, targets:
         shape = (*targets.shape, *images.shape[-2:])
         return _control(arm, images, world.seed)[:, None].expand(shape).contiguous()
     options: dict[str, object] = {}
-    samples = SIZES[world.profile]["samples"]
+    samples = (PHOTO_SIZES if world.data == "photos" else SIZES)[world.profile]["samples"]
     if arm == "cam" and world.data == "photos":
         options = {"layer": "network._swish"}  # CAM wants the very input of the pooling: after the last ReLU6
     elif arm == "rise":

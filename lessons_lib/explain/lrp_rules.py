@@ -6,9 +6,8 @@ its transpose, which hands an amount per unit back in proportion. Every rule is 
 
 References
 ----------
-Bach et al., "On Pixel-Wise Explanations for Non-Linear Classifier Decisions by Layer-Wise Relevance Propagation",
-PLoS ONE 10(7), 2015 (epsilon, alpha-beta). Montavon et al., "Explaining NonLinear Classification Decisions with Deep
-Taylor Decomposition", arXiv 1512.02479 (z+, w^2, z^B).
+Bach et al. 2015, PLOS ONE, doi 10.1371/journal.pone.0130140 (epsilon, alpha-beta). Montavon et al., "Explaining
+NonLinear Classification Decisions with Deep Taylor Decomposition", arXiv 1512.02479 (z+, w^2, z^B).
 """
 
 from __future__ import annotations

@@ -199,7 +199,15 @@ class Trace(TorchFunctionMode):
                 self.tag(tensor, low=low, high=high)
         return result
 
-    def run(self, layer: Layer, value: Tensor, inputs: tuple[Tensor, ...], *, axes=None, dirty=None) -> Tensor:
+    def run(
+        self,
+        layer: Layer,
+        value: Tensor,
+        inputs: tuple[Tensor, ...],
+        *,
+        axes: tuple[int, int] | None = None,
+        dirty: Tensor | None = None,
+    ) -> Tensor:
         """The step that stands for `layer`, with its rule on the way back."""
         rule, settings = self.rule_for(layer), self.settings
 

@@ -2,8 +2,8 @@
 
 References
 ----------
-Bach et al., "On Pixel-Wise Explanations for Non-Linear Classifier Decisions by Layer-Wise Relevance Propagation",
-PLoS ONE 10(7), 2015. The rules are in `lrp_rules`, the operations that they reach in `lrp_calls`.
+Bach et al. 2015, PLOS ONE, doi 10.1371/journal.pone.0130140.
+The rules are in `lrp_rules`, the operations that they reach in `lrp_calls`.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import zennit.attribution
 import zennit.canonizers
 import zennit.composites
 import zennit.torchvision
-from lrp_cases import NAMES, SEEDS, efficientnet, pictures, random_statistics, vgg_like
+from lrp_cases import NAMES, SEEDS, ManyCalls, Residual, efficientnet, pictures, random_statistics, vgg_like
 from torch import Tensor, nn
 
 from lessons_lib.explain.relevance import COMPOSITES, lrp
@@ -140,3 +140,15 @@ def test_folding_leaves_the_logits_and_takes_the_batch_norm_in(networks: dict[st
     for composite in NAMES:
         torch.testing.assert_close(*(lrp(net, images, 0, composite=composite) for net in (normed, copied)))
     assert len(folded) == 3
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("composite", NAMES)
+def test_cuda_agrees_with_the_cpu(composite: str) -> None:
+    for model in (vgg_like(0, norm=True), Residual(0), ManyCalls(0)):
+        images = pictures(0)
+        images[:, :, :6] = 0
+        here = lrp(model, images, [[1, 2], [3, 4]], composite=composite)
+        there = lrp(copy.deepcopy(model).cuda(), images.cuda(), [[1, 2], [3, 4]], composite=composite)
+        torch.testing.assert_close(there.cpu(), here, rtol=1e-6, atol=1e-9 * float(here.abs().max()))
