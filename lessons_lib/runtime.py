@@ -23,8 +23,8 @@ _PYTHON = (3, 10)
 _MINUTES = {  # lesson -> minutes to run it through on two CPU cores, with a GPU; rounded up, quick profile
     "00_start_here": (1, 1),
     "01_visual_explanations": (2, 1),
-    "02_judging_explanations": (3, 2),
-    "04_failure_modes": (3, 2),
+    "02_judging_explanations": (2, 1),
+    "04_failure_modes": (1, 1),
 }
 
 

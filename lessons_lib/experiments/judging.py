@@ -17,7 +17,7 @@ from data_fetch.mosaics import mosaics
 from data_fetch.worlds.shapes import Shapes, shapes
 from lessons_lib import evidence as ev
 from lessons_lib.evidence import Claim
-from lessons_lib.experiments.runner import difference, value
+from lessons_lib.experiments.runner import device_for, difference, value
 from lessons_lib.explain import explain, occlusion
 from lessons_lib.models.small import SmallCNN
 from lessons_lib.training import fit
@@ -69,13 +69,14 @@ class World:
 
 def world(seed: int, profile: str = "quick", data: str = "shapes") -> World:
     """Pictures of two objects with both masks, and single objects to train on; grounds say nothing about classes."""
-    sizes = SIZES[profile]
+    sizes, device = SIZES[profile], device_for(profile)
     if data == "photos":
         scene = mosaics(PHOTO_SIZES[profile]["test"], seed=seed)
-        return World(seed, profile, data, None, None, None, scene.images, scene.classes, scene.masks)
+        tensors = (tensor.to(device) for tensor in (scene.images, scene.classes, scene.masks))
+        return World(seed, profile, data, None, None, None, *tensors)
     options = {"size": sizes["size"], "classes": CLASSES, "grounds": GROUNDS, "radius": (0.17, 0.24)}
-    single = shapes(sizes["train"] + 800, seed=3 * seed, **options)
-    pairs = shapes(4 * sizes["test"], seed=3 * seed + 1, style="pairs", **options)
+    single = shapes(sizes["train"] + 800, seed=3 * seed, **options).to(device)
+    pairs = shapes(4 * sizes["test"], seed=3 * seed + 1, style="pairs", **options).to(device)
     targets = torch.stack([pairs.labels, pairs.other_labels], 1)
     masks = torch.stack([pairs.masks, pairs.other_masks], 1)
     return World(
@@ -84,7 +85,7 @@ def world(seed: int, profile: str = "quick", data: str = "shapes") -> World:
 
 
 def _fit(world: World, head: str, epochs: int) -> SmallCNN:
-    network = SmallCNN(len(CLASSES), head=head, seed=world.seed)
+    network = SmallCNN(len(CLASSES), head=head, seed=world.seed).to(world.images.device)
     columns = {"images": world.train.images, "labels": world.train.labels}
     fit(network, columns, epochs=epochs, lr=LEARNING_RATE[head], batch_size=64, seed=world.seed)
     return network.eval()
@@ -100,7 +101,7 @@ def train(world: World, arm: str, seed: int, profile: str = "quick") -> nn.Modul
         if world.data == "photos":
             from lessons_lib.models import imagenet
 
-            world.cache["network"] = imagenet.load()
+            world.cache["network"] = imagenet.load().to(world.images.device)
         else:
             network = _fit(world, "gap", SIZES[profile]["epochs"])
             with torch.no_grad():

@@ -68,6 +68,8 @@ def target_indices(output: Tensor, target: Target) -> Tensor | None:
     batch, classes = output.shape
     if target is None:
         return output.detach().argmax(1)
+    if type(target) is int and 0 <= target < classes:  # the usual case, without a detour over tensors
+        return torch.full((batch,), target, device=output.device)
     if isinstance(target, bool | str) or (isinstance(target, Tensor | np.ndarray) and target.dtype in _NOT_INDEX):
         raise TypeError(f"target must be a class index, indices or a function, not {target!r}")
     try:
