@@ -38,7 +38,7 @@ LEARNING_RATE = {
     "flatten": 2e-3,
 }  # the better of the two for each head, by accuracy on seeds 1000 and 1001
 SIZES = {  # train images, epochs, picture size, test pictures, samples of RISE, LIME and SHAP
-    "quick": {"train": 2400, "epochs": 8, "size": 40, "test": 24, "samples": 300},
+    "quick": {"train": 2400, "epochs": 8, "size": 40, "test": 60, "samples": 300},
     "full": {"train": 8000, "epochs": 20, "size": 64, "test": 200, "samples": 1000},
 }
 PHOTO_SIZES = {  # test pictures and samples: a pass of the ImageNet network costs a hundred of the small one's
