@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # CPU only? PyTorch's "Get started" page names the address of its small CPU wheels: make lab TORCH_INDEX=<that address>
 TORCH_INDEX ?=
 NB_TIMEOUT ?= 180
+# Jupyter refuses to run as root (in a container, say) unless it is told to
+LAB_OPTIONS ?= $(if $(filter 0,$(shell id -u 2>/dev/null)),--allow-root)
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(max(1, min(4, len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())))")
 
 .PHONY: help lab test bench notebooks lint format student clean
@@ -31,7 +33,7 @@ $(VENV)/.test: pyproject.toml | $(BIN)/python
 	@touch $@
 
 lab: $(VENV)/.lab  ## Install the course and open it in JupyterLab
-	$(BIN)/python -m jupyter lab notebooks/00_start_here.ipynb
+	$(BIN)/python -m jupyter lab $(LAB_OPTIONS) notebooks/00_start_here.ipynb
 
 test: $(VENV)/.test  ## Install and run everything that CI runs; pytest's summary comes last
 	$(BIN)/ruff check .
