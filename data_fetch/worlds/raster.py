@@ -1,181 +1,353 @@
-"""Batched drawing in torch: outlines as signed distances, anti-aliased over one pixel, and textured grounds.
+"""Batched, anti-aliased drawing in torch: a `Pen` draws one kind of thing for n images at once, a `Canvas` stacks them.
 
-Everything works on whole batches of planes (n, S, S), on the CPU as on a GPU.
+A thing is drawn by a function of a pen: ellipses, boxes, polygons, strokes, one after another, back to front. Its
+coordinates are the thing's own: u to the right, v up, about -1 to 1. What varies from image to image (place, size,
+turn, colours, an open mouth) is a tensor (n,). The result is a `Sprite`: colours, opacity, and for every pixel the
+part that lies on top. Everything runs on whole batches of planes, on the CPU as on a GPU.
+
+A pixel belongs to the topmost part that covers its centre: masks are exact, and the edges of the colours blend over
+one pixel.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-GROUNDS = ("grass", "sand", "water", "brick", "wood", "snow", "stone", "leaves")
+Number = float | Tensor  # the same for every image, or (n,): one value an image
+Colour = Sequence[float] | Tensor  # (r, g, b), (n, 3), or (n, 3, H, W); 0 to 1
+Point = tuple[Number, Number]
 
 
-# ---------------------------------------- objects: distance to the outline, < 0 inside, radius about 1
-def _length(x: Tensor, y: Tensor) -> Tensor:
-    return (x * x + y * y).sqrt()
+@dataclass(frozen=True)
+class Sprite:
+    """n drawn things, each in its own window of the image.
 
-
-def _wedge(x: Tensor, y: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Fold the plane into one of `count` equal wedges around the x axis, mirrored: y >= 0."""
-    step = 2 * math.pi / count
-    angle = torch.atan2(y, x)
-    angle = (angle - step * torch.round(angle / step)).abs()
-    radius = _length(x, y)
-    return radius * torch.cos(angle), radius * torch.sin(angle)
-
-
-def _star(x: Tensor, y: Tensor) -> Tensor:
-    x, y = _wedge(y, x, 5)  # one tip lies on the x axis now
-    tip, inner = 1.1, 0.47
-    dx, dy = inner * math.cos(math.pi / 5) - tip, inner * math.sin(math.pi / 5)
-    return (dy * (x - tip) - dx * y) / math.hypot(dx, dy)
-
-
-def _heart(x: Tensor, y: Tensor) -> Tensor:
-    x, y = x.abs(), y + 0.12  # a square on its corner and a half disc on each upper side
-    side = 0.84
-    disc = _length(x - side / 2, y - side / 2) - side / math.sqrt(2)
-    return torch.minimum(disc, (x + y.abs() - side) / math.sqrt(2))
-
-
-def _ring(x: Tensor, y: Tensor) -> Tensor:
-    return (_length(x, y) - 0.7).abs() - 0.25
-
-
-def _cross(x: Tensor, y: Tensor) -> Tensor:
-    x, y = x.abs(), y.abs()
-    return torch.minimum(torch.maximum(x - 0.95, y - 0.31), torch.maximum(x - 0.31, y - 0.95))
-
-
-def _arrow(x: Tensor, y: Tensor) -> Tensor:
-    y = y.abs()
-    shaft = torch.maximum((x + 0.25).abs() - 0.75, y - 0.24)  # reaches into the head
-    head = torch.maximum(-x, 0.64 * (x - 1.05) + 0.768 * y)
-    return torch.minimum(shaft, head)
-
-
-def _crescent(x: Tensor, y: Tensor) -> Tensor:
-    x = x + 0.15
-    return torch.maximum(_length(x, y) - 1, 0.8 - _length(x - 0.52, y))
-
-
-def _drop(x: Tensor, y: Tensor) -> Tensor:
-    x, y = x.abs(), y + 0.34  # a disc below and a cone that touches it
-    ball, apex = 0.66, 1.45
-    sine = ball / apex
-    side = math.sqrt(1 - sine * sine) * x + sine * y - ball
-    return torch.minimum(_length(x, y) - ball, torch.maximum(side, sine * ball - y))
-
-
-def _gear(x: Tensor, y: Tensor) -> Tensor:
-    hole = 0.3 - _length(x, y)
-    disc = _length(x, y) - 0.74
-    x, y = _wedge(x, y, 8)
-    return torch.maximum(torch.minimum(disc, torch.maximum(x - 1.04, y - 0.17)), hole)
-
-
-OUTLINES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "star": _star, "heart": _heart, "ring": _ring, "cross": _cross, "arrow": _arrow, "crescent": _crescent,
-    "drop": _drop, "gear": _gear,
-}  # fmt: skip
-_BY_INDEX = tuple(OUTLINES.values())
-
-
-# ---------------------------------------- grounds: named colours mixed by noise, waves and joints
-def _mix(low: Sequence[float], high: Sequence[float], share: Tensor) -> Tensor:
-    ends = torch.tensor((low, high), device=share.device)
-    return torch.lerp(ends[0].view(1, 3, 1, 1), ends[1].view(1, 3, 1, 1), share.clamp(0, 1)[:, None])
-
-
-def ground(name: str, noise: dict[str, Tensor], size: int) -> Tensor:
-    """(n, 3, S, S) of one ground. `noise`: planes (n, S, S) in [-1, 1] and phases (n, 1, 1) in [0, 1]."""
-    coarse, fine, tall, wide, p, q = (noise[key] for key in ("coarse", "fine", "tall", "wide", "p", "q"))
-    axis = (torch.arange(size, device=coarse.device) + 0.5) / size
-    y, x = axis.view(1, -1, 1), axis.view(1, 1, -1)
-    if name == "grass":
-        return _mix((0.08, 0.28, 0.06), (0.50, 0.70, 0.22), 0.5 + 0.55 * tall + 0.2 * coarse)
-    if name == "sand":
-        ripple = torch.sin(2 * math.pi * (6 * y + 1.2 * x + p) + 1.6 * coarse)
-        return _mix((0.72, 0.58, 0.38), (0.95, 0.86, 0.64), 0.5 + 0.22 * ripple + 0.3 * fine)
-    if name == "water":
-        wave = torch.sin(2 * math.pi * (5 * y + p) + 3.5 * wide)
-        return _mix((0.04, 0.26, 0.48), (0.45, 0.78, 0.88), 0.40 + 0.3 * wave + 0.2 * coarse)
-    if name == "brick":
-        course = y * 6 + p * 6
-        along = torch.remainder(x * 3 + q + 0.5 * torch.remainder(course.floor(), 2), 1)
-        joint = ((torch.remainder(course, 1) < 0.16) | (along < 0.08)).float()
-        wall = _mix((0.50, 0.19, 0.13), (0.74, 0.35, 0.25), 0.5 + 0.4 * fine + 0.3 * coarse)
-        return torch.lerp(wall, torch.full_like(wall, 0.78), joint[:, None] * 0.85)
-    if name == "wood":
-        grain = torch.sin(2 * math.pi * (4 * y + p) + 4 * wide)
-        plank = (torch.remainder(y * 3 + q, 1) < 0.07).float()
-        return _mix((0.34, 0.19, 0.08), (0.72, 0.48, 0.26), 0.55 + 0.2 * grain + 0.25 * wide - 0.6 * plank)
-    if name == "snow":
-        return _mix((0.74, 0.82, 0.92), (1.0, 1.0, 1.0), 0.6 + 0.6 * coarse + 0.15 * fine)
-    if name == "stone":
-        crack = (coarse.abs() < 0.07).float()
-        return _mix((0.28, 0.29, 0.32), (0.66, 0.66, 0.68), 0.55 + 0.3 * coarse + 0.3 * fine - 0.5 * crack)
-    if name == "leaves":
-        return _mix(
-            (0.30, 0.09, 0.04),
-            (0.88, 0.50, 0.12),
-            0.15 + 0.7 * torch.sigmoid(9 * fine + 4 * coarse) + 0.2 * tall,
-        )
-    raise ValueError(f"unknown ground {name!r}; there are {GROUNDS}")
-
-
-def texture(seeds: Tensor, size: int, noise: float) -> tuple[dict[str, Tensor], Tensor | None]:
-    """Random planes for each image, drawn from its own seed: an image does not depend on the set it is in.
-
-    Returns
-    -------
-    (planes: "coarse", "fine", "tall", "wide" (n, S, S) in [-1, 1] and "p", "q", "light" (n, 1, 1) in [0, 1];
-    Gaussian noise (n, 3, S, S) of standard deviation `noise`, None when that is 0).
+    colours (n, 4, W, W) : RGB times opacity, and opacity.  parts (n, W, W) uint8 : the part on top, 0 for none.
+    x, y (n,) int64 : the window's left column and top row in the image.
     """
-    half = size // 2
-    grids = {"coarse": (5, 5), "fine": (half, half), "tall": (4, size), "wide": (size, 4)}
-    wanted = sum(a * b for a, b in grids.values()) + 3
-    generator = torch.Generator()
-    draws, grain = torch.empty(len(seeds), wanted), torch.empty(len(seeds), 3, size, size) if noise else None
-    for row, seed in enumerate(seeds.tolist()):
-        generator.manual_seed(seed)
-        draws[row].uniform_(generator=generator)
-        if noise:
-            grain[row].normal_(0, noise, generator=generator)
-    planes, start = {}, 3
-    for name, (a, b) in grids.items():
-        grid = draws[:, start : start + a * b].view(-1, 1, a, b) * 2 - 1
-        planes[name] = F.interpolate(grid, size=(size, size), mode="bilinear", align_corners=False)[:, 0]
-        start += a * b
-    planes.update({key: draws[:, i].view(-1, 1, 1) for i, key in enumerate(("p", "q", "light"))})
-    return planes, grain
+
+    colours: Tensor
+    parts: Tensor
+    x: Tensor
+    y: Tensor
+
+    def __getitem__(self, rows: Tensor) -> Sprite:
+        return Sprite(self.colours[rows], self.parts[rows], self.x[rows], self.y[rows])
+
+    @property
+    def size(self) -> int:
+        return self.parts.shape[-1]
 
 
-def draw(picture: Tensor, scene: Tensor) -> Tensor:
-    """Draw one object into each image (n, 3, S, S), in place.
+class Pen:
+    """Draws one kind of thing for n images.
 
-    scene (n, 9): index into `OUTLINES`, centre x and y (pixels from the middle), radius (pixels), angle,
-    opacity, RGB.
-    Returns the masks (n, S, S), bool: pixels that the object covers at least half.
+    Attributes
+    ----------
+    u (n, 1, W) or (n, W, W), v (n, W, 1) or (n, W, W) : the coordinates of each pixel's centre.
+    scale (n, 1, 1) : pixels for one unit.
     """
-    size = picture.shape[-1]
-    kind, cx, cy, radius, angle, opacity = scene[:, :6, None, None].unbind(1)
-    axis = torch.arange(size, device=picture.device) + 0.5 - size / 2
-    x, y = (axis.view(1, 1, -1) - cx) / radius, (axis.view(1, -1, 1) - cy) / radius
-    cosine, sine = torch.cos(angle), torch.sin(angle)
-    u, v = cosine * x + sine * y, sine * x - cosine * y  # turned, and v points up
-    distance = torch.empty_like(u)
-    for index in kind.view(-1).unique().long().tolist():
-        here = kind.view(-1) == index
-        distance[here] = _BY_INDEX[index](u[here], v[here]) * radius[here]
-    cover = (0.5 - distance).clamp(0, 1)
-    light = (0.98 - 0.22 * (x + y)).clamp(0.6, 1.3)  # lit from the upper left
-    rim = 1 - 0.5 * (1 + distance / (0.16 * radius)).clamp(0, 1)  # darker towards the outline
-    paint = (scene[:, 6:, None, None] * (light * rim)[:, None]).clamp(0, 1)
-    picture.lerp_(paint, (cover * opacity)[:, None].expand_as(paint))
-    return cover >= 0.5
+
+    def __init__(
+        self,
+        window: int,
+        x: Tensor,
+        y: Tensor,
+        scale: Tensor,
+        *,
+        angle: Tensor | None = None,
+        flip: Tensor | None = None,
+        image: int | None = None,
+    ):
+        """Put the origin of n things at the pixels (x, y) of the image, x to the right and y down.
+
+        Parameters
+        ----------
+        window : side of the square that is drawn, in pixels; the part of a thing outside of it is cut off.
+        x, y, scale : (n,); a unit is `scale` pixels long.
+        angle : (n,), radians, anti-clockwise; None is upright, which is faster.
+        flip : (n,) bool, mirrored left to right.
+        image : side of the image: the window is centred on the origin, but kept inside the image. None: the
+            window is the image.
+        """
+        if window < 1 or (image is not None and image < window):
+            raise ValueError(f"a window of at least 1 pixel that fits the image is needed, got {window} in {image}")
+        for name, value in (("x", x), ("y", y), ("scale", scale)):
+            if value.ndim != 1 or len(value) != len(x):
+                raise ValueError(f"{name} must have shape ({len(x)},), got {tuple(value.shape)}")
+        left, top = torch.zeros_like(x), torch.zeros_like(y)
+        if image is not None:
+            left = (x - window / 2).round().clamp(0, image - window)
+            top = (y - window / 2).round().clamp(0, image - window)
+        self.left, self.top, self.window = left.long(), top.long(), window
+        axis = torch.arange(window, device=x.device) + 0.5
+        right = (axis - (x - left)[:, None])[:, None, :] / scale[:, None, None]  # (n, 1, W)
+        up = ((y - top)[:, None] - axis)[:, :, None] / scale[:, None, None]  # (n, W, 1)
+        if angle is not None:
+            cosine, sine = torch.cos(angle)[:, None, None], torch.sin(angle)[:, None, None]
+            right, up = cosine * right + sine * up, cosine * up - sine * right
+        if flip is not None:
+            right = torch.where(flip[:, None, None], -right, right)
+        self.u, self.v, self.scale = right, up, scale[:, None, None]
+        self.colours = torch.zeros(len(x), 4, window, window, device=x.device)
+        self.parts = torch.zeros(len(x), window, window, dtype=torch.uint8, device=x.device)
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def sprite(self) -> Sprite:
+        """What was drawn."""
+        return Sprite(self.colours, self.parts, self.left, self.top)
+
+    # ------------------------------------ shapes: (n, W, W), distance to the outline in pixels, below 0 inside
+    def ellipse(self, centre: Point, radii: Point | float, angle: Number | None = None) -> Tensor:
+        """An ellipse with the half axes `radii`, turned by `angle` (radians, anti-clockwise)."""
+        rx, ry = radii if isinstance(radii, tuple) else (radii, radii)
+        a, b = self._local(centre, angle)
+        rx, ry = _plane(rx), _plane(ry)
+        a, b = a / rx, b / ry
+        reach = self.scale * (2 * rx * ry / (rx + ry))  # exact on a circle; on an ellipse the inside is exact
+        return (a.square() + b.square()).sqrt_().sub_(1).mul_(reach)
+
+    def ring(self, centre: Point, radii: Point | float, width: Number, angle: Number | None = None) -> Tensor:
+        """The line of an ellipse, `width` wide."""
+        return self.ellipse(centre, radii, angle).abs_().sub_(self.scale * _plane(width) / 2)
+
+    def box(self, centre: Point, half: Point, angle: Number | None = None, round: float = 0.0) -> Tensor:
+        """A rectangle with half the width and height `half`; `round` is the radius of its corners."""
+        a, b = self._local(centre, angle)
+        a, b = a.abs() - (_plane(half[0]) - round), b.abs() - (_plane(half[1]) - round)
+        flat = torch.maximum(a, b)
+        if round:
+            corner = (a.clamp(min=0).square() + b.clamp(min=0).square()).sqrt_()
+            flat = torch.where(flat > 0, corner, flat).sub_(round)
+        return flat.mul_(self.scale)
+
+    def polygon(self, points: Sequence[Point]) -> Tensor:
+        """A convex polygon; its corners in either direction around. `joined` makes others of several.
+
+        Raises
+        ------
+        ValueError : fewer than three corners, or fixed corners that are not convex.
+        """
+        sign = _orientation(points)
+        distance = None
+        for (x0, y0), (x1, y1) in zip(points, [*points[1:], points[0]]):
+            dx, dy = _minus(x1, x0), _minus(y1, y0)
+            length = _hypot(dx, dy)
+            nx, ny = _plane(sign * dy / length), _plane(-sign * dx / length)
+            side = self.u * nx + (self.v * ny - (_plane(x0) * nx + _plane(y0) * ny))
+            distance = side if distance is None else torch.maximum(distance, side)
+        return distance * self.scale
+
+    def stroke(self, points: Sequence[Point], width: Number, closed: bool = False) -> Tensor:
+        """A line through the points with round ends, `width` wide."""
+        if len(points) < 2:
+            raise ValueError(f"a stroke needs at least two points, got {len(points)}")
+        ends = [*points, points[0]] if closed else list(points)
+        nearest = None
+        for (x0, y0), (x1, y1) in pairwise(ends):
+            dx, dy = _minus(x1, x0), _minus(y1, y0)
+            square = dx * dx + dy * dy
+            if not isinstance(square, Tensor) and square == 0:
+                raise ValueError(f"two points of a stroke that follow each other are the same: {(x0, y0)}")
+            a, b = self.u - _plane(x0), self.v - _plane(y0)
+            along = (a * _plane(dx / square) + b * _plane(dy / square)).clamp_(0, 1)
+            found = (a - along * _plane(dx)).square_().add_((b - along * _plane(dy)).square_())
+            nearest = found if nearest is None else torch.minimum(nearest, found)
+        return nearest.sqrt_().sub_(_plane(width) / 2).mul_(self.scale)
+
+    def half(self, point: Point, direction: Point) -> Tensor:
+        """The half plane behind `point`: what lies in `direction` is outside."""
+        nx, ny = direction
+        length = _hypot(nx, ny)
+        a, b = self.u - _plane(point[0]), self.v - _plane(point[1])
+        return (a * _plane(nx / length) + b * _plane(ny / length)) * self.scale
+
+    def _local(self, centre: Point, angle: Number | None) -> tuple[Tensor, Tensor]:
+        a, b = self.u - _plane(centre[0]), self.v - _plane(centre[1])
+        if angle is None:
+            return a, b
+        if isinstance(angle, Tensor):
+            cosine, sine = _plane(torch.cos(angle)), _plane(torch.sin(angle))
+        else:
+            cosine, sine = math.cos(angle), math.sin(angle)
+        return a * cosine + b * sine, b * cosine - a * sine
+
+    # ------------------------------------ paint
+    def fill(
+        self,
+        shape: Tensor,
+        colour: Colour,
+        part: int = 0,
+        *,
+        opacity: Number = 1.0,
+        when: Tensor | None = None,
+        outline: Colour | None = None,
+        width: float = 1.0,
+    ) -> None:
+        """Paint the inside of a shape.
+
+        Parameters
+        ----------
+        shape : distance to its outline in pixels, (n, W, W) or what broadcasts to it.
+        part : 1 to 255; 0 is paint that belongs to no part, such as a shadow or a gleam.
+        opacity : 0 to 1.
+        when : (n,) bool, the images in which it is painted.
+        outline : colour of a line around it, `width` pixels wide, half of it outside; it belongs to the part.
+        """
+        if outline is not None:
+            self.fill(shape - width / 2, outline, part, opacity=opacity, when=when)
+            shape = shape + width / 2
+        cover = (0.5 - shape).clamp_(0, 1)
+        if when is not None:
+            cover = cover * when[:, None, None]
+        if part:
+            self.parts.masked_fill_(cover > 0.5, part)
+        if isinstance(opacity, Tensor) or opacity != 1:
+            cover = cover * _plane(opacity)
+        self.colours.lerp_(self._rgba(colour), cover[:, None])
+
+    def shade(self, toward: Point, amount: float) -> None:
+        """Make what was drawn lighter in the direction `toward` and darker away from it, by up to `amount` a unit."""
+        length = _hypot(*toward)
+        light = self.u * (amount * toward[0] / length) + (self.v * (amount * toward[1] / length) + 1)
+        self.colours[:, :3].mul_(light.clamp(0.3, 1.7)[:, None])
+        torch.minimum(self.colours[:, :3], self.colours[:, 3:], out=self.colours[:, :3])
+
+    def _rgba(self, colour: Colour) -> Tensor:
+        if not isinstance(colour, Tensor):
+            return torch.tensor((*colour, 1.0), device=self.parts.device).view(1, 4, 1, 1)
+        colour = colour[:, :, None, None] if colour.ndim == 2 else colour
+        return torch.cat([colour, torch.ones_like(colour[:, :1])], 1)
+
+
+def joined(*shapes: Tensor) -> Tensor:
+    """The union of shapes."""
+    result = shapes[0]
+    for shape in shapes[1:]:
+        result = torch.minimum(result, shape)
+    return result
+
+
+def within(*shapes: Tensor) -> Tensor:
+    """Where the shapes overlap."""
+    result = shapes[0]
+    for shape in shapes[1:]:
+        result = torch.maximum(result, shape)
+    return result
+
+
+def without(shape: Tensor, hole: Tensor) -> Tensor:
+    """A shape with a hole cut out."""
+    return torch.maximum(shape, -hole)
+
+
+def mix(low: Colour, high: Colour, share: Tensor) -> Tensor:
+    """(n, 3, H, W): from one colour to another, `share` (n, H, W) of the way, kept within 0 to 1."""
+    low, high = (_image(c, share.device) for c in (low, high))
+    return torch.lerp(low, high, share.clamp(0, 1)[:, None])
+
+
+class Canvas:
+    """N square images, and for each of their pixels what lies on top: `images` (N, 3, S, S) float, painted in place."""
+
+    def __init__(self, images: Tensor):
+        self.images = images
+        shape = (len(images), images.shape[-2], images.shape[-1])
+        self._top = torch.zeros(shape, dtype=torch.int16, device=images.device)
+
+    @property
+    def owner(self) -> Tensor:
+        """(N, S, S) uint8: the thing pasted last on each pixel, 0 for none."""
+        return (self._top >> 8).to(torch.uint8)
+
+    @property
+    def part(self) -> Tensor:
+        """(N, S, S) uint8: the part of the owner that lies on top, 0 for none."""
+        return (self._top & 255).to(torch.uint8)
+
+    def paste(self, sprite: Sprite, rows: Tensor, owner: int | Tensor) -> None:
+        """Lay the sprites over the images `rows` (n,), all different; `owner` is a number, or (n,), 1 to 127.
+
+        Raises
+        ------
+        ValueError : another number of rows than of sprites, or a row twice.
+        """
+        count, size, side = len(rows), sprite.size, self.images.shape[-1]
+        if count != len(sprite.parts) or len(rows.unique()) != count:
+            raise ValueError(f"{len(sprite.parts)} sprites need as many different rows, got {rows.tolist()}")
+        first = sprite.y * side + sprite.x  # where in its plane a window begins
+        lines = torch.arange(size, device=rows.device) * side
+        plane = (rows[:, None] * 3 + torch.arange(3, device=rows.device)) * (side * side)
+        starts = (plane[:, :, None] + first[:, None, None] + lines).view(-1)
+        runs = _runs(self.images, size)
+        under = runs[starts].view(count, 3, size, size)
+        alpha = sprite.colours[:, 3:]
+        runs[starts] = (under + sprite.colours[:, :3]).addcmul_(under, alpha, value=-1).view(-1, size)
+        starts = ((rows * (side * side) + first)[:, None] + lines).view(-1)
+        runs = _runs(self._top, size)
+        parts = sprite.parts.to(torch.int16)
+        owner = owner.to(torch.int16)[:, None, None] if isinstance(owner, Tensor) else owner
+        under = runs[starts].view(count, size, size)
+        runs[starts] = torch.where(parts > 0, parts + owner * 256, under).view(-1, size)
+
+
+def _runs(tensor: Tensor, length: int) -> Tensor:
+    """Every run of `length` neighbours in memory, as a view: a line of a window is one of them."""
+    return tensor.view(-1).as_strided((tensor.numel() - length + 1, length), (1, 1))
+
+
+# ---------------------------------------- randomness that belongs to one image
+def hashed(seeds: Tensor, count: int) -> Tensor:
+    """(n, count) uniform numbers in [0, 1), a function of each seed alone: the same in every set, on every device.
+
+    seeds (n,) int64. The finaliser of SplitMix64 (Steele et al., OOPSLA 2014, doi 10.1145/2660193.2660195).
+    """
+    golden, first, second = -7046029254386353131, -4658895280553007687, -7723592293110705685
+    mixed = seeds[:, None] + (torch.arange(count, device=seeds.device) + 1) * golden
+    for shift, factor in ((30, first), (27, second), (31, 1)):
+        mixed = (mixed ^ ((mixed >> shift) & ((1 << (64 - shift)) - 1))) * factor
+    return ((mixed >> 40) & 0xFFFFFF).float() / 2**24
+
+
+# ---------------------------------------- small helpers for numbers that may be tensors
+def _plane(value: Number) -> Number:
+    return value[:, None, None] if isinstance(value, Tensor) and value.ndim == 1 else value
+
+
+def _minus(a: Number, b: Number) -> Number:
+    return a - b
+
+
+def _hypot(a: Number, b: Number) -> Number:
+    if isinstance(a, Tensor) or isinstance(b, Tensor):
+        return (torch.as_tensor(a) ** 2 + torch.as_tensor(b) ** 2).sqrt()
+    return math.hypot(a, b)
+
+
+def _image(colour: Colour, device: torch.device) -> Tensor:
+    if not isinstance(colour, Tensor):
+        return torch.tensor(tuple(colour), dtype=torch.float32, device=device).view(1, 3, 1, 1)
+    return colour[:, :, None, None] if colour.ndim == 2 else colour
+
+
+def _orientation(points: Sequence[Point]) -> Number:
+    """1 for corners that go around anti-clockwise, -1 for clockwise; a tensor where corners are tensors."""
+    if len(points) < 3:
+        raise ValueError(f"a polygon needs at least three corners, got {len(points)}")
+    turns = []
+    for i in range(len(points)):
+        (x0, y0), (x1, y1), (x2, y2) = points[i - 2], points[i - 1], points[i]
+        turns.append((x1 - x0) * (y2 - y1) - (y1 - y0) * (x2 - x1))
+    if any(isinstance(turn, Tensor) for turn in turns):
+        return torch.sign(sum(turns))
+    if min(turns) < -1e-9 < 1e-9 < max(turns):
+        raise ValueError(f"the corners {list(points)} do not go around a convex polygon; join several instead")
+    return math.copysign(1.0, sum(turns))

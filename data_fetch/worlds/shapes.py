@@ -2,7 +2,7 @@
 
 Eight objects (star, heart, ring, ...) in six colours lie on eight grounds (grass, sand, water, ...). A knob
 ties the ground to the class, so that a network can be right for the wrong reason; the same objects can be
-rendered again on other grounds, so that it is caught. `raster.py` does the drawing.
+rendered again on other grounds, so that it is caught. `outlines.py` and `grounds.py` do the drawing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from data_fetch.worlds.raster import GROUNDS, OUTLINES, draw, ground, texture
+from data_fetch.worlds.grounds import GROUNDS, ground, texture
+from data_fetch.worlds.outlines import OUTLINES, draw
 
 CLASSES = tuple(OUTLINES)  # star, heart, ring, cross, arrow, crescent, drop, gear
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple")
