@@ -333,7 +333,9 @@ def batches(
         raise ValueError(f"this set has no {', '.join(missing)}")
     order = torch.arange(len(data)) if generator is None else torch.randperm(len(data), generator=generator)
     table = _Batches(values, list(order.split(size)))
-    yield from torch.utils.data.DataLoader(table, batch_size=None, num_workers=workers)
+    # a generator of its own: otherwise the loader takes a number from torch's global one
+    own = torch.Generator()
+    yield from torch.utils.data.DataLoader(table, batch_size=None, num_workers=workers, generator=own)
 
 
 class _Batches(torch.utils.data.Dataset):

@@ -14,6 +14,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_fetch.folder import data_folder
+
 if TYPE_CHECKING:
     import torch
 
@@ -118,20 +120,6 @@ def _choose(profile: str, seed: int) -> tuple[str, int]:
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise TypeError(f"seed must be an integer, got {seed!r}")
     return environment_profile(profile), environment_seed(seed)
-
-
-def data_folder() -> Path:
-    """Where downloaded data goes: LESSONS_DATA, or a folder in the user's cache. It is not made here."""
-    chosen = os.environ.get("LESSONS_DATA", "").strip()
-    if chosen:
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "explain-and-fix"
 
 
 def _friendly(path: Path) -> str:
