@@ -45,7 +45,7 @@ test-browser: $(VENV)/.test  ## Drive the widgets in a real JupyterLab (needs ch
 	$(BIN)/python -m pip install --quiet -e ".[browser]"
 	$(BIN)/python -m pytest tests -m browser
 
-bench: $(VENV)/.test  ## Time and memory against other libraries, side by side (about ten minutes)
+bench: $(VENV)/.test  ## Time and memory against other libraries, and of rendering (about eleven minutes)
 	$(BIN)/python tests/benchmarks/bench.py --json build/bench.json
 
 notebooks: $(VENV)/.test  ## Execute every notebook and store its text and pictures

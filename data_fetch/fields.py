@@ -114,7 +114,9 @@ def _take(value, numbers: list[int]):
         return None
     if isinstance(value, Tensor):
         return value[torch.tensor(numbers, dtype=torch.long, device=value.device)]
-    return value.take(numbers) if isinstance(value, (Loaded, Taken)) else tuple(value[n] for n in numbers)
+    if isinstance(value, (Loaded, Taken)):
+        return value.take(numbers)
+    return value[numbers] if isinstance(value, Rows) else tuple(value[n] for n in numbers)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ import torch
 
 from data_fetch.fields import Texts
 from data_fetch.readers import official, records
-from data_fetch.readers.words import words
+from data_fetch.words import split_words
 
 SPLITS = ("train", "test")
 CLASSES = ("negative", "positive")
@@ -25,7 +25,7 @@ _RATINGS = {"neg": range(1, 5), "pos": range(7, 11)}
 
 
 def read(folder: Path | str, split: str = "train", *, limit: int | None = None) -> Texts:
-    """Texts with their words (`words.words`) and labels, all negative ones first, each class by number.
+    """Texts with their words (`split_words`) and labels, all negative ones first, each class by number.
 
     <br /> becomes a line break. names : "neg/12_3.txt", which ends in the rating.
 
@@ -57,7 +57,7 @@ def read(folder: Path | str, split: str = "train", *, limit: int | None = None) 
             names.append(f"{kind}/{path.name}")
     return Texts(
         texts=tuple(texts),
-        words=tuple(words(text) for text in texts),
+        words=tuple(split_words(text) for text in texts),
         labels=torch.tensor(labels, dtype=torch.long),
         class_names=CLASSES,
         names=tuple(names),

@@ -25,7 +25,7 @@ import torch
 from data_fetch.fields import Pictures
 from data_fetch.readers import coco, official, records
 from data_fetch.readers.pixels import Fit
-from data_fetch.readers.words import words
+from data_fetch.words import split_words
 
 APPEARANCE = ("man", "woman", "person")
 SPLITS = {"bias": ("train", "val", "test"), "balanced": ("val", "test"), "confident": ("train", "val", "test")}
@@ -99,7 +99,7 @@ def read(
 
 def appearance(captions: Sequence[str], man: Collection[str] = MAN, woman: Collection[str] = WOMAN) -> str:
     """ "man" or "woman" where the captions together have words of exactly one list; "person" for none or both."""
-    said = {word.split("'")[0] for caption in captions for word in words(caption.lower().replace("’", "'"))}
+    said = {word.split("'")[0] for caption in captions for word in split_words(caption.lower().replace("’", "'"))}
     hits = bool(said & set(man)), bool(said & set(woman))
     return {(True, False): "man", (False, True): "woman"}.get(hits, "person")
 

@@ -19,14 +19,14 @@ import torch
 
 from data_fetch.fields import Texts
 from data_fetch.readers import official, records
-from data_fetch.readers.words import words
+from data_fetch.words import split_words
 
 SPLITS = {"train": "train.tsv", "val": "dev.tsv", "test": "test.tsv"}
 CLASSES = ("negative", "positive")
 
 
 def read(folder: Path | str, split: str = "train", *, limit: int | None = None) -> Texts:
-    """Texts with their words (`words.words`) and labels; names are their lines in the file.
+    """Texts with their words (`split_words`) and labels; names are their lines in the file.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def read(folder: Path | str, split: str = "train", *, limit: int | None = None) 
         raise ValueError(f"{path} has no rows")
     return Texts(
         texts=tuple(texts),
-        words=tuple(words(text) for text in texts),
+        words=tuple(split_words(text) for text in texts),
         labels=torch.tensor(labels, dtype=torch.long),
         class_names=CLASSES,
         names=tuple(names),

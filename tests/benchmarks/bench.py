@@ -1,13 +1,13 @@
-"""Time and memory of the explanations against other libraries, side by side, on the CPU.
+"""Time and memory of the explanations against other libraries, and of the rendered worlds, side by side, on the CPU.
 
-    python tests/benchmarks/bench.py [--quick] [--models resnet18,vgg16] [--batches 1,8] [--tables abcde]
+    python tests/benchmarks/bench.py [--quick] [--models resnet18,vgg16] [--batches 1,8] [--tables abcdef]
                                      [--json build/bench.json]
 
 Every figure is a ratio to the plain forward pass (or training step) of the same model and batch, measured in
 turn with it in one process: see timing.interleave. Before Grad-CAM is timed, the libraries' maps and losses are
-compared: they do the same work. About ten minutes on two cores, `--quick` under two; rows that the time did
-not reach say so. On cores that others use too, `--threads 1` is steadier: threads that wait for each other lose
-more than they gain.
+compared: they do the same work. Table f is about rendering. About eleven minutes on two cores, `--quick` about
+two; rows that the time did not reach say so. On cores that others use too, `--threads 1` is steadier: threads
+that wait for each other lose more than they gain.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from methods import other_methods
 from report import Settings, Table, machine
 from subjects import LAYERS
 from training import training_step
+from worlds import worlds
 
 # table: (function, seconds it may take, seconds it may take with --quick)
 TABLES = {
@@ -32,6 +33,7 @@ TABLES = {
     "c": (memory, 60, 15),
     "d": (training_step, 130, 18),
     "e": (other_methods, 140, 25),
+    "f": (worlds, 60, 20),
 }
 
 
@@ -40,7 +42,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="two models, batch 1, few repeats")
     parser.add_argument("--models", default="", help=f"some of {','.join(LAYERS)}")
     parser.add_argument("--batches", default="", help="batch sizes (default 1,8)")
-    parser.add_argument("--tables", default="".join(TABLES), help="some of abcde")
+    parser.add_argument("--tables", default="".join(TABLES), help="some of abcdef")
     parser.add_argument("--limit", type=float, default=10.0, help="leave out calls expected to take more seconds")
     parser.add_argument("--threads", type=int, default=0, help="torch's threads (default: one a core)")
     parser.add_argument("--seed", type=int, default=0, help="of the order within each round")
@@ -49,7 +51,7 @@ def parse() -> argparse.Namespace:
     names = options.models.split(",") if options.models else []
     unknown = [name for name in names if name not in LAYERS] + [t for t in options.tables if t not in TABLES]
     if unknown:
-        parser.error(f"unknown: {', '.join(unknown)}; models are {', '.join(LAYERS)}, tables abcde")
+        parser.error(f"unknown: {', '.join(unknown)}; models are {', '.join(LAYERS)}, tables abcdef")
     options.models = names or (["resnet18", "efficientnet_lite0"] if options.quick else list(LAYERS))
     options.batches = [int(n) for n in options.batches.split(",") if n] or ([1] if options.quick else [1, 8])
     return options

@@ -10,6 +10,7 @@ from data_fetch.worlds.raster import hashed
 from data_fetch.worlds.scenes.places import REGIONS
 
 ANNOTATORS = 3  # as VQA-HAT's validation maps
+_STRAY = 0.3  # how hot the wrong spot of each annotator is, next to the evidence
 
 
 def evidence_mask(owner: Tensor, region: Tensor, slots: tuple[int, ...], part: str = "") -> Tensor:
@@ -39,10 +40,11 @@ def human_attention(owner: Tensor, region: Tensor, slots: tuple[int, ...], part:
     total = torch.zeros_like(mask)
     for aside, down, width, stray_x, stray_y in numbers.tolist():
         brush = 2 * max(1, round(size * (0.04 + 0.04 * width))) + 1
+        found = _smear(_moved(mask, round((aside - 0.5) * size / 10), round((down - 0.5) * size / 10)), brush)
         stray = torch.zeros_like(mask)
-        stray[int(stray_y * size), int(stray_x * size)] = 0.25 * brush**2
-        moved = _moved(mask, round((aside - 0.5) * size / 10), round((down - 0.5) * size / 10))
-        total += _smear(moved + stray, brush)
+        stray[int(stray_y * size), int(stray_x * size)] = 1.0
+        stray = _smear(stray, brush)
+        total += found / found.max() + _STRAY * stray / stray.max()
     return total / total.max()
 
 

@@ -6,7 +6,7 @@ import pytest
 from layouts import dump
 
 from data_fetch.readers import imdb, sst2
-from data_fetch.readers.words import words
+from data_fetch.words import split_words
 
 ROWS = ['a "quoted phrase \t1', "it 's n't bad , really \t1", '" half a quote \t0', "hide new secretions \t0"]
 
@@ -28,8 +28,8 @@ def put(path, lines: list[str]) -> None:
     ],
 )
 def test_words(text, wanted):
-    assert "|".join(words(text)) == wanted
-    assert "".join(words(text)) == "".join(text.split()), "nothing is lost"
+    assert "|".join(split_words(text)) == wanted
+    assert "".join(split_words(text)) == "".join(text.split()), "nothing is lost"
 
 
 @pytest.mark.parametrize("place", ["SST-2", "."])
