@@ -73,7 +73,9 @@ _KINDS = ("questions", "annotations")
 
 def _list(folder: Path, split: str, kind: str, version: int) -> list[tuple[str, dict]]:
     path = folder / f"vqacp_v{version}_{split}_{kind}.json"
-    return [(f"{path}[{n}]", entry) for n, entry in enumerate(records.load(path, f"vqacp{version}", list))]
+    if version == 1 and not path.exists():
+        raise FileNotFoundError(f"{path} is missing; no address of VQA-CP v1 is known, its files are put there by hand")
+    return [(f"{path}[{n}]", entry) for n, entry in enumerate(records.load(path, "vqacp2", list))]
 
 
 def _held_out(asked: list[vqa.Asked], share: float, seed: int) -> set[tuple[str, int]]:

@@ -209,7 +209,8 @@ class Pen:
         if when is not None:
             cover = cover * when[:, None, None]
         if part:
-            self.parts.masked_fill_(cover > 0.5, part)
+            inside = (cover > 0.5).view(torch.uint8)  # arithmetic: several times as fast as masked_fill_
+            self.parts.mul_(1 - inside).add_(inside, alpha=part)
         if isinstance(opacity, Tensor) or opacity != 1:
             cover = cover * _plane(opacity)
         self.colours.lerp_(self._rgba(colour), cover[:, None])

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from data_fetch.worlds.parallel import in_chunks
 from data_fetch.worlds.raster import Canvas, Pen, Sprite, hashed
 from data_fetch.worlds.scenes import people, places, things
 from data_fetch.worlds.scenes.graph import Graph
@@ -60,13 +61,15 @@ def render(
     maps = torch.zeros(3, count, size, size, dtype=torch.uint8, device=device)
     area = torch.zeros(count, slots, dtype=torch.long, device=device)
     place, seeds = (graph.place, graph.seeds) if ground is None else ground
-    for start in range(0, count, _CHUNK):
-        rows = slice(start, start + _CHUNK)
+
+    def draw(rows: slice) -> None:
         maps[2, rows] = _ground(images[rows], place[rows], seeds[rows], style)
         canvas = Canvas(images[rows])
         _paste(canvas, graph[rows], size, style, area[rows])
         maps[0, rows], maps[1, rows] = canvas.owner, canvas.part
         _finish(images[rows], seeds[rows], style, noise)
+
+    in_chunks(draw, count, _CHUNK, device)
     return Rendered(images, maps[0], maps[1], maps[2], area)
 
 
@@ -95,7 +98,8 @@ def _paste(canvas: Canvas, graph: Graph, size: int, style: str, area: Tensor) ->
             order.append(these)
         order = torch.cat(order)
         sprite = Sprite(*(torch.cat([getattr(s, name) for s in drawn]) for name in ("colours", "parts", "x", "y")))
-        area[rows[order], slots[order]] = (sprite.parts > 0).sum((1, 2))
+        pixels = (sprite.parts > 0).flatten(1).float().sum(1)  # summing bool is far slower
+        area[rows[order], slots[order]] = pixels.long()
         groups.append((sprite, order))
     for number in range(graph.kind.shape[1]):
         for sprite, order in groups:

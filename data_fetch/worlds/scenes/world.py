@@ -164,12 +164,12 @@ def scenes(
 def _scenes(graph: Graph, size: int, style: str, noise: float, knobs: Knobs, ground=None) -> Scenes:
     drawn = render(graph, size, style=style, noise=noise, ground=ground)
     slots = graph.kind.shape[1]
-    visible = torch.stack([(drawn.owner == slot + 1).sum((1, 2)) for slot in range(slots)], 1)
+    visible, found = extents(drawn.owner, slots)
     seen = (visible >= max(5, _ENOUGH * size * size)) & (visible >= _OWN * drawn.area) & (graph.kind >= 0)
     classes = torch.where(seen, graph.kind + 1, 255)  # what shows too little to be named is void
     table = torch.cat([torch.zeros_like(classes[:, :1]), classes], 1).to(torch.uint8)
     segmentation = table.gather(1, drawn.owner.flatten(1).long()).view_as(drawn.owner)
-    boxes, counts = boxes_of(drawn.owner, slots)[seen].cpu(), seen.sum(1).tolist()
+    boxes, counts = found[seen].cpu(), seen.sum(1).tolist()
     labels = graph.kind[seen].cpu()
     on_cpu = graph.to("cpu")
     return Scenes(
@@ -194,18 +194,22 @@ def _scenes(graph: Graph, size: int, style: str, noise: float, knobs: Knobs, gro
     )
 
 
-def boxes_of(owner: Tensor, slots: int) -> Tensor:
-    """(N, slots, 4) float: the box around the pixels of each owner 1 to `slots`; zeros where it has none."""
+def extents(owner: Tensor, slots: int) -> tuple[Tensor, Tensor]:
+    """Pixels (N, slots) int64 and boxes (N, slots, 4) float of the owners 1 to `slots`; zeros where one has none."""
+    count, _, width = owner.shape
+    axis = torch.arange(width, device=owner.device)
+    first = torch.arange(count, device=owner.device)[:, None, None] * (slots + 1) + owner  # (image, owner)
+    along = []
+    for line in (axis[None, :], axis[:, None]):  # how many pixels each owner has in every column, in every row
+        index = (first * width + line).view(-1)
+        along.append(torch.bincount(index, minlength=count * (slots + 1) * width).view(count, slots + 1, width)[:, 1:])
     boxes = []
-    for number in range(1, slots + 1):
-        mask = owner == number
-        ends = []
-        for line in (mask.any(1), mask.any(2)):  # over rows: columns, and the other way round
-            places = line.to(torch.uint8)
-            first, last = places.argmax(1), line.shape[1] - places.flip(1).argmax(1)
-            ends += [first, torch.where(line.any(1), last, 0)]
-        boxes.append(torch.stack([ends[0], ends[2], ends[1], ends[3]], 1))
-    return torch.stack(boxes, 1).float()
+    for pixels in along:
+        filled = (pixels > 0).to(torch.uint8)
+        last = width - filled.flip(2).argmax(2)
+        boxes.append((filled.argmax(2), torch.where(filled.bool().any(2), last, 0)))
+    (x0, x1), (y0, y1) = boxes
+    return along[0].sum(2), torch.stack([x0, y0, x1, y1], 2).float()
 
 
 def at_home(graph: Graph) -> Tensor:

@@ -16,7 +16,7 @@ from data_fetch.registry import datasets
 
 def test_every_reader_has_a_record_and_every_record_with_pictures_or_texts_a_reader():
     assert set(READERS) <= set(datasets())
-    assert set(datasets()) - set(READERS) <= {"xlsa17", "sbd", "vqacp1"}, "what only other readers use"
+    assert set(datasets()) - set(READERS) <= {"xlsa17", "sbd"}, "what only other readers use"
 
 
 @pytest.mark.parametrize("name", READERS)
