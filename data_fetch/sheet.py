@@ -74,7 +74,8 @@ def lay_out(tiles: list[Tile], columns: int) -> Image.Image:
     """The tiles in rows of `columns`, small pictures enlarged by whole factors, titles below them."""
     side = tiles[0].pictures[0].shape[-1]
     scale = max(1, round(128 / side)) if len(tiles[0].pictures) == 1 else max(1, round(96 / side))
-    width = max(len(tile.pictures) for tile in tiles) * side * scale
+    step = side * scale + 3  # a seam between the frames of a clip
+    width = max(len(tile.pictures) for tile in tiles) * step - 3
     titles = [wrap(tile.title, width) for tile in tiles]
     rows = [range(start, min(start + columns, len(tiles))) for start in range(0, len(tiles), columns)]
     heights = [side * scale + 6 + _LINE * max(len(titles[n]) for n in row) + _GAP for row in rows]
@@ -85,7 +86,7 @@ def lay_out(tiles: list[Tile], columns: int) -> Image.Image:
         for place, n in enumerate(row):
             left = _MARGIN + place * (width + _GAP)
             for number, picture in enumerate(tiles[n].pictures):
-                page.paste(enlarged(picture, scale), (left + number * side * scale, top))
+                page.paste(enlarged(picture, scale), (left + number * step, top))
             for line, text in enumerate(titles[n]):
                 pen.text((left, top + side * scale + 6 + line * _LINE), text, _INK, font())
         top += height
@@ -143,8 +144,64 @@ def _objects(count: int, seed: int, size: int) -> list[Tile]:
     return [Tile((image,), name) for image, name in zip(world.images, names)]
 
 
+def _birds(count: int, seed: int, size: int) -> list[Tile]:
+    from data_fetch.worlds.birds import birds
+
+    world = birds(count, seed=seed, size=size)
+    return [Tile((image,), world.class_names[k]) for image, k in zip(world.images, world.labels)]
+
+
+def _clips(count: int, seed: int, size: int) -> list[Tile]:
+    from data_fetch.worlds.clips import CLASSES, clips
+
+    world = clips(max(count, len(CLASSES)), seed=seed, size=size)  # every class once, then shown by class
+    world = world[world.labels.argsort(stable=True)][:count]
+    return [Tile(tuple(world.frames[n]), world.texts[n]) for n in range(count)]
+
+
 _MAKERS: dict[str, tuple[Callable[[int, int, int], list[Tile]], int, int]] = {  # how, columns, usual count
     "shapes": (_shapes, 8, 32),
+    "birds": (_birds, 8, 40),
     "scenes": (_scenes, 8, 40),
     "objects": (_objects, 8, 40),
+    "clips": (_clips, 2, 26),
 }
+
+
+# ---------------------------------------- reviews: text, with the words that carry the sentiment
+_GOOD, _BAD = (0, 90, 160), (178, 60, 0)  # blue and orange: told apart by colour-blind readers, and underlined as well
+_WIDTH = 900
+
+
+def _reviews(count: int, seed: int) -> Image.Image:
+    """Each review with its label; words for the label underlined, words against it underlined twice."""
+    from data_fetch.worlds.reviews import reviews
+
+    world = reviews(count, seed=seed)
+    page = Image.new("RGB", (_WIDTH + 2 * _MARGIN, 26 * _LINE * count + 200), _PAPER)
+    pen, top = ImageDraw.Draw(page), _MARGIN
+    pen.text((_MARGIN, top), "underlined: for the label; underlined twice: against it", _FAINT, font())
+    top += 2 * _LINE
+    for n in range(count):
+        positive = bool(world.labels[n])
+        pen.text((_MARGIN, top), "+" if positive else "\u2212", _GOOD if positive else _BAD, font(16))
+        top = _words(pen, world.words[n], world.evidence[n], world.opposing[n], positive, top) + _LINE // 2
+    return page.crop((0, 0, page.width, top + _MARGIN))
+
+
+def _words(pen, words, evidence, opposing, positive: bool, top: int) -> int:
+    """Draw the words from the line at `top` on; the top of the next free line."""
+    left, space = _MARGIN + 24, font().getlength(" ")
+    x = left
+    for word, for_it, against in zip(words, evidence, opposing):
+        width = font().getlength(word)
+        if word in (".", ",", ";", "!", "?", ":"):
+            x -= space
+        elif x + width > _WIDTH + _MARGIN:
+            x, top = left, top + _LINE
+        colour = (_GOOD if positive == bool(for_it) else _BAD) if for_it or against else _INK
+        pen.text((x, top), word, colour, font())
+        for depth in (14, 16)[: 1 * bool(for_it) + 2 * bool(against)]:
+            pen.line((x, top + depth, x + width, top + depth), colour)
+        x += width + space
+    return top + _LINE

@@ -42,7 +42,7 @@ WORLDS = {
 def worlds(settings: Settings) -> Table:
     """Rendering throughput of every world at 32 and 64 pixels: graph, drawing and masks, everything but captions."""
     table = Table("f", f"Rendering an image, {torch.get_num_threads()} threads", "x a training step of SmallCNN")
-    count = 512 if settings.quick else 1024
+    count = 2048 if settings.quick else 4096  # small sets cost more an image: each kind of thing is drawn for fewer
     for size, budget in BUDGETS.items():
         step = _training_step(count, size, settings.seed)
         for name, world in WORLDS.items():
