@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import torch
@@ -64,6 +65,7 @@ class Pen:
         angle: Tensor | None = None,
         flip: Tensor | None = None,
         image: int | None = None,
+        into: tuple[Tensor, Tensor] | None = None,
     ):
         """Put the origin of n things at the pixels (x, y) of the image, x to the right and y down.
 
@@ -75,6 +77,8 @@ class Pen:
         flip : (n,) bool, mirrored left to right.
         image : side of the image: the window is centred on the origin, but kept inside the image. None: the
             window is the image.
+        into : zeros (n, 4, W, W) float and (n, W, W) uint8 to draw in: parts of larger tensors that hold the sprites
+            of several kinds. None: new ones.
         """
         if window < 1 or (image is not None and image < window):
             raise ValueError(f"a window of at least 1 pixel that fits the image is needed, got {window} in {image}")
@@ -95,8 +99,7 @@ class Pen:
         if flip is not None:
             right = torch.where(flip[:, None, None], -right, right)
         self.u, self.v, self.scale = right, up, scale[:, None, None]
-        self.colours = torch.zeros(len(x), 4, window, window, device=x.device)
-        self.parts = torch.zeros(len(x), window, window, dtype=torch.uint8, device=x.device)
+        self.colours, self.parts = empty_sprites(len(x), window, x.device) if into is None else into
 
     def __len__(self) -> int:
         return len(self.parts)
@@ -224,9 +227,15 @@ class Pen:
 
     def _rgba(self, colour: Colour) -> Tensor:
         if not isinstance(colour, Tensor):
-            return torch.tensor((*colour, 1.0), device=self.parts.device).view(1, 4, 1, 1)
+            return _paint(tuple(colour), self.parts.device)
         colour = colour[:, :, None, None] if colour.ndim == 2 else colour
         return torch.cat([colour, torch.ones_like(colour[:, :1])], 1)
+
+
+def empty_sprites(count: int, window: int, device: torch.device | str) -> tuple[Tensor, Tensor]:
+    """Colours (n, 4, W, W) and parts (n, W, W) of sprites on which nothing is drawn yet."""
+    colours = torch.zeros(count, 4, window, window, device=device)
+    return colours, torch.zeros(count, window, window, dtype=torch.uint8, device=device)
 
 
 def joined(*shapes: Tensor) -> Tensor:
@@ -331,6 +340,11 @@ def _hypot(a: Number, b: Number) -> Number:
     if isinstance(a, Tensor) or isinstance(b, Tensor):
         return (torch.as_tensor(a) ** 2 + torch.as_tensor(b) ** 2).sqrt()
     return math.hypot(a, b)
+
+
+@lru_cache(maxsize=512)
+def _paint(colour: tuple[float, ...], device: torch.device) -> Tensor:
+    return torch.tensor((*colour, 1.0), device=device).view(1, 4, 1, 1)
 
 
 def _image(colour: Colour, device: torch.device) -> Tensor:

@@ -18,6 +18,7 @@ KINDS = {  # name: cells across an image, down and across
     "wide": (40, 5),  # waves, grain: long from left to right
 }
 _SPREAD = 4  # a tile is this many images wide
+_AT_ONCE = 128  # images: few enough to stay in the processor's cache
 
 
 @lru_cache(maxsize=64)
@@ -56,6 +57,10 @@ class Planes:
 
 def grain(seeds: Tensor, size: int, deviation: float) -> Tensor:
     """(n, 3, S, S) of Gaussian noise with the standard deviation `deviation`, cut from a tile."""
+    return _cut(seeds, size) * deviation
+
+
+def _cut(seeds: Tensor, size: int) -> Tensor:
     tile = _noise(size, str(seeds.device))
     place = hashed(seeds + 104_729, 2) * (tile.shape[-1] - size)
     left, top = place.long().unbind(1)
@@ -63,7 +68,15 @@ def grain(seeds: Tensor, size: int, deviation: float) -> Tensor:
     plane = torch.arange(3, device=left.device) * (tile.shape[-1] ** 2)
     starts = (plane[None, :, None] + (top * tile.shape[-1] + left)[:, None, None] + lines).view(-1)
     runs = tile.view(-1).as_strided((tile.numel() - size + 1, size), (1, 1))
-    return runs[starts].view(-1, 3, size, size) * deviation
+    return runs[starts].view(-1, 3, size, size)
+
+
+def add_grain(images: Tensor, seeds: Tensor, deviation: float) -> None:
+    """Add noise of that standard deviation to the images (n, 3, S, S), in place, and keep them within 0 to 1."""
+    for part, own in zip(images.split(_AT_ONCE), seeds.split(_AT_ONCE)):
+        if deviation:
+            part.add_(_cut(own, images.shape[-1]), alpha=deviation)
+        part.clamp_(0, 1)
 
 
 @lru_cache(maxsize=16)

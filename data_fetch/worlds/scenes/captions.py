@@ -23,6 +23,7 @@ WORDS = {  # word for the looks: (words that annotators use, how often)
 }
 _NUMBERS = {1: "a", 2: "two", 3: "three", 4: "four", 5: "five"}
 _OPENINGS = ("", "", "", "", "there is", "a picture of", "this is")
+_PLURAL_OPENINGS = {"there is": "there are", "this is": "these are"}
 _NAMED = {0: 0.0, 1: 0.85, 2: 0.95}  # chance that an annotator says woman or man, by the number of cues
 
 
@@ -106,8 +107,9 @@ def _caption(known: Facts, chance: random.Random) -> Caption:
     chance.shuffle(rest)
     if not pieces:
         opening = chance.choice(_OPENINGS)
-        pieces += [Piece(opening)] if opening else []
         first = rest.pop(0) if rest else None
+        opening = _PLURAL_OPENINGS.get(opening, opening) if first and len(first) > 1 else opening
+        pieces += [Piece(opening)] if opening else []
         pieces += _thing(first, chance) if first else [Piece("an empty place")]
     named = [group for group in rest if chance.random() < 0.6][:2]
     place = [Piece(known.place.where, "place")] if chance.random() < 0.85 or len(pieces) < 3 else []

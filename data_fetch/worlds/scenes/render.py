@@ -8,15 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from data_fetch.worlds.parallel import in_chunks
-from data_fetch.worlds.raster import Canvas, Pen, Sprite, hashed
+from data_fetch.worlds.raster import Canvas, Pen, Sprite, empty_sprites, hashed
 from data_fetch.worlds.scenes import people, places, things
 from data_fetch.worlds.scenes.graph import Graph
 from data_fetch.worlds.scenes.vocabulary import ACTIVITIES, COLOURS, KINDS, PLACE_NAMES, POSES
-from data_fetch.worlds.textures import grain
+from data_fetch.worlds.textures import add_grain
 
 STYLES = ("photo", "flat", "night", "sketch")
-_CHUNK = 512  # images at a time: enough work for each operation, little enough for the processor's cache
+_CHUNK = 2048 * 64**2  # pixels at a time: each kind of thing is drawn once a chunk, which few images don't repay
+_FEW = 128  # images at a time where whole planes are changed: they stay in the processor's cache
 _POSE = torch.tensor([POSES.index(a.pose) for a in ACTIVITIES.values()])
 
 
@@ -24,7 +24,7 @@ _POSE = torch.tensor([POSES.index(a.pose) for a in ACTIVITIES.values()])
 class Rendered:
     """images (N, 3, S, S); owner (N, S, S) uint8: slot + 1 of the thing on top, 0 for the place; part (N, S, S) uint8:
     its part; region (N, S, S) uint8: what of the place is there, below the things, numbers of REGIONS; area (N, K):
-    pixels of each thing before others cover it.
+    pixels of each thing before others cover it; visible (N, K): the pixels that show; boxes (N, K, 4): around them.
     """
 
     images: Tensor
@@ -32,6 +32,8 @@ class Rendered:
     part: Tensor
     region: Tensor
     area: Tensor
+    visible: Tensor
+    boxes: Tensor
 
 
 def render(
@@ -57,20 +59,27 @@ def render(
     if not 0 <= noise <= 1:
         raise ValueError(f"noise is a standard deviation of pixels in 0 to 1, got {noise}")
     count, slots, device = *graph.kind.shape, graph.kind.device
-    images = torch.zeros(count, 3, size, size, device=device)
-    maps = torch.zeros(3, count, size, size, dtype=torch.uint8, device=device)
-    area = torch.zeros(count, slots, dtype=torch.long, device=device)
+    drawn = Rendered(
+        torch.empty(count, 3, size, size, device=device),
+        *(torch.zeros(count, size, size, dtype=torch.uint8, device=device) for _ in range(3)),
+        *(torch.zeros(count, slots, dtype=torch.long, device=device) for _ in range(2)),
+        torch.zeros(count, slots, 4, device=device),
+    )
     place, seeds = (graph.place, graph.seeds) if ground is None else ground
 
-    def draw(rows: slice) -> None:
-        maps[2, rows] = _ground(images[rows], place[rows], seeds[rows], style)
-        canvas = Canvas(images[rows])
-        _paste(canvas, graph[rows], size, style, area[rows])
-        maps[0, rows], maps[1, rows] = canvas.owner, canvas.part
-        _finish(images[rows], seeds[rows], style, noise)
-
-    in_chunks(draw, count, _CHUNK, device)
-    return Rendered(images, maps[0], maps[1], maps[2], area)
+    chunk = max(64, _CHUNK // size**2)
+    for start in range(0, count, chunk):
+        rows = slice(start, min(start + chunk, count))
+        images = drawn.images[rows]
+        drawn.region[rows] = _ground(images, place[rows], seeds[rows], style)
+        canvas = Canvas(images)
+        _paste(canvas, graph[rows], size, style, drawn.area[rows])
+        drawn.owner[rows], drawn.part[rows] = canvas.owner, canvas.part
+        for few in range(rows.start, rows.stop, _FEW):
+            these = slice(few, min(few + _FEW, rows.stop))
+            drawn.visible[these], drawn.boxes[these] = _extents(drawn.owner[these], slots)
+            _finish(drawn.images[these], seeds[these], style, noise)
+    return drawn
 
 
 def _ground(images: Tensor, place: Tensor, seeds: Tensor, style: str) -> Tensor:
@@ -78,9 +87,13 @@ def _ground(images: Tensor, place: Tensor, seeds: Tensor, style: str) -> Tensor:
     regions = torch.zeros(len(images), *images.shape[2:], dtype=torch.uint8, device=images.device)
     kind = "flat" if style == "flat" else "photo"
     for number in place.unique().tolist():
-        if number >= 0:
-            here = place == number
-            images[here], regions[here] = places.draw(PLACE_NAMES[number], seeds[here], images.shape[-1], kind)
+        here = torch.nonzero(place == number)[:, 0]
+        if number < 0:
+            images.index_fill_(0, here, 0.0)
+            continue
+        picture, region = places.draw(PLACE_NAMES[number], seeds[here], images.shape[-1], kind)
+        images.index_copy_(0, here, picture)
+        regions.index_copy_(0, here, region)
     return regions
 
 
@@ -90,17 +103,20 @@ def _paste(canvas: Canvas, graph: Graph, size: int, style: str, area: Tensor) ->
     kinds, step = graph.kind[rows, slots], graph.order[rows, slots]
     groups = []
     for side in window.unique().tolist():
-        inside = torch.nonzero(window == side)[:, 0]
-        drawn, order = [], []
-        for number in kinds[inside].unique().tolist():
-            these = inside[kinds[inside] == number]
-            drawn.append(_draw(number, graph, rows[these], slots[these], side, size, style))
-            order.append(these)
-        order = torch.cat(order)
-        sprite = Sprite(*(torch.cat([getattr(s, name) for s in drawn]) for name in ("colours", "parts", "x", "y")))
-        pixels = (sprite.parts > 0).flatten(1).float().sum(1)  # summing bool is far slower
+        order = torch.nonzero(window == side)[:, 0]
+        order = order[kinds[order].argsort(stable=True)]  # one kind after the other
+        colours, parts = empty_sprites(len(order), side, rows.device)
+        corners, start = torch.empty(2, len(order), dtype=torch.long, device=rows.device), 0
+        for number, count in zip(*(found.tolist() for found in kinds[order].unique_consecutive(return_counts=True))):
+            part = slice(start, start + count)
+            these = order[part]
+            into = colours[part], parts[part]
+            pen = _draw(number, graph, rows[these], slots[these], side, size, style, into)
+            corners[0, part], corners[1, part] = pen.left, pen.top
+            start += count
+        pixels = (parts > 0).flatten(1).float().sum(1)  # summing bool is far slower
         area[rows[order], slots[order]] = pixels.long()
-        groups.append((sprite, order))
+        groups.append((Sprite(colours, parts, *corners), order))
     for number in range(graph.kind.shape[1]):
         for sprite, order in groups:
             now = torch.nonzero(step[order] == number)[:, 0]
@@ -114,11 +130,11 @@ def _windows(reach: Tensor, size: int) -> Tensor:
     return sides[torch.bucketize(2.1 * reach + 3, sides).clamp(max=len(sides) - 1)]
 
 
-def _draw(number: int, graph: Graph, rows: Tensor, slots: Tensor, window: int, size: int, style: str) -> Sprite:
-    """One kind of thing in all its images."""
+def _draw(number: int, graph: Graph, rows: Tensor, slots: Tensor, window: int, size: int, style: str, into) -> Pen:
+    """One kind of thing in all its images, drawn into a part of the sprites."""
     one = [getattr(graph, name)[rows, slots] for name in ("x", "y", "reach", "flip", "colour", "state")]
     x, y, reach, flip, colour, state = one
-    pen = Pen(window, x * size, y * size, reach * size, flip=flip, image=size)
+    pen = Pen(window, x * size, y * size, reach * size, flip=flip, image=size, into=into)
     vary = hashed(graph.seeds[rows] + 1_000_003 * (slots + 1), 8)
     palette = torch.tensor(tuple(COLOURS.values()), device=x.device)
     base = palette[colour] * (0.9 + 0.2 * vary[:, 4:5]) + 0.05 * (vary[:, 5:8] - 0.5)
@@ -138,24 +154,38 @@ def _draw(number: int, graph: Graph, rows: Tensor, slots: Tensor, window: int, s
         people.draw(pen, _POSE.to(x.device)[graph.activity[rows]], look, kind)
     else:
         things.draw(KINDS[number], pen, base, state, vary[:, :4], kind)
-    return pen.sprite()
+    return pen
+
+
+def _extents(owner: Tensor, slots: int) -> tuple[Tensor, Tensor]:
+    """Pixels (n, slots) and boxes (n, slots, 4) of the owners 1 to `slots`; zeros where one has none."""
+    count, _, side = owner.shape
+    first = torch.arange(count, dtype=torch.int32, device=owner.device)[:, None, None] * (slots + 1) + owner
+    axis = torch.arange(side, dtype=torch.int32, device=owner.device)
+    ends, pixels = [], None
+    for line in (axis[None, :], axis[:, None]):  # how many pixels each owner has in every column, in every row
+        index = (first * side + line).view(-1)
+        pixels = torch.bincount(index, minlength=count * (slots + 1) * side).view(count, slots + 1, side)[:, 1:]
+        filled = (pixels > 0).to(torch.uint8)
+        last = side - filled.flip(2).argmax(2)
+        ends.append((filled.argmax(2), torch.where(filled.amax(2) > 0, last, 0)))
+    (x0, x1), (y0, y1) = ends
+    return pixels.sum(2), torch.stack([x0, y0, x1, y1], 2).float()
 
 
 def _finish(images: Tensor, seeds: Tensor, style: str, noise: float) -> None:
     """Light, style and noise, in place."""
     if style in ("photo", "night"):
-        light = hashed(seeds + 15_485_863, 1)[:, :, None, None]
-        images *= 0.92 + 0.14 * light
+        light = 0.92 + 0.14 * hashed(seeds + 15_485_863, 1)[:, :, None, None]
+        tint = torch.tensor((0.34, 0.42, 0.68) if style == "night" else (1.0, 1.0, 1.0), device=images.device)
+        images *= light * tint.view(1, 3, 1, 1)
     if style == "night":
         axis = torch.linspace(-1, 1, images.shape[-1], device=images.device).square()
-        shade = 1 - 0.3 * (axis[:, None] + axis)
-        images *= torch.tensor((0.34, 0.42, 0.68), device=images.device).view(1, 3, 1, 1) * shade
+        images *= 1 - 0.3 * (axis[:, None] + axis)
         images += torch.tensor((0.02, 0.03, 0.09), device=images.device).view(1, 3, 1, 1)
     if style == "sketch":
         _pencil(images)
-    if noise:
-        images += grain(seeds, images.shape[-1], noise)
-    images.clamp_(0, 1)
+    add_grain(images, seeds, noise)
 
 
 def _pencil(images: Tensor) -> None:

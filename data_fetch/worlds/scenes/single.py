@@ -16,9 +16,9 @@ from torch import Tensor
 from data_fetch.fields import ROW, Labelled
 from data_fetch.worlds.scenes.graph import Graph
 from data_fetch.worlds.scenes.render import render
-from data_fetch.worlds.scenes.sampling import SLOTS, Knobs, sample
+from data_fetch.worlds.scenes.sampling import Knobs, sample
 from data_fetch.worlds.scenes.vocabulary import KINDS, PLACE_NAMES, THINGS
-from data_fetch.worlds.scenes.world import at_home, extents
+from data_fetch.worlds.scenes.world import at_home
 
 VARIANTS = {
     "original": "as it is",
@@ -183,7 +183,7 @@ def objects(
         labels=numbers.to(graph.kind.device)[graph.kind[:, 1]],
         class_names=tuple(things),
         masks=drawn.owner == 2,
-        boxes=extents(drawn.owner, SLOTS)[1][:, 1],
+        boxes=drawn.boxes[:, 1],
         graph=graph,
         places=graph.place,
         style=style,

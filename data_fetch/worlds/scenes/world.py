@@ -163,13 +163,9 @@ def scenes(
 
 def _scenes(graph: Graph, size: int, style: str, noise: float, knobs: Knobs, ground=None) -> Scenes:
     drawn = render(graph, size, style=style, noise=noise, ground=ground)
-    slots = graph.kind.shape[1]
-    visible, found = extents(drawn.owner, slots)
+    visible = drawn.visible
     seen = (visible >= max(5, _ENOUGH * size * size)) & (visible >= _OWN * drawn.area) & (graph.kind >= 0)
-    classes = torch.where(seen, graph.kind + 1, 255)  # what shows too little to be named is void
-    table = torch.cat([torch.zeros_like(classes[:, :1]), classes], 1).to(torch.uint8)
-    segmentation = table.gather(1, drawn.owner.flatten(1).long()).view_as(drawn.owner)
-    boxes, counts = found[seen].cpu(), seen.sum(1).tolist()
+    boxes, counts = drawn.boxes[seen].cpu(), seen.sum(1).tolist()
     labels = graph.kind[seen].cpu()
     on_cpu = graph.to("cpu")
     return Scenes(
@@ -178,7 +174,7 @@ def _scenes(graph: Graph, size: int, style: str, noise: float, knobs: Knobs, gro
         boxes=torch.split(boxes, counts),
         box_labels=torch.split(labels, counts),
         object_masks=Loaded(partial(_masks, drawn.owner, seen), len(graph), ragged=True),
-        segmentation=segmentation,
+        segmentation=_segmentation(drawn.owner, torch.where(seen, graph.kind + 1, 255)),
         captions=Loaded(partial(caption_row, on_cpu, seen.cpu(), CAPTIONS), len(graph), ragged=True),
         appearance=graph.appearance,
         appearance_names=APPEARANCES,
@@ -194,22 +190,15 @@ def _scenes(graph: Graph, size: int, style: str, noise: float, knobs: Knobs, gro
     )
 
 
-def extents(owner: Tensor, slots: int) -> tuple[Tensor, Tensor]:
-    """Pixels (N, slots) int64 and boxes (N, slots, 4) float of the owners 1 to `slots`; zeros where one has none."""
-    count, _, width = owner.shape
-    axis = torch.arange(width, device=owner.device)
-    first = torch.arange(count, device=owner.device)[:, None, None] * (slots + 1) + owner  # (image, owner)
-    along = []
-    for line in (axis[None, :], axis[:, None]):  # how many pixels each owner has in every column, in every row
-        index = (first * width + line).view(-1)
-        along.append(torch.bincount(index, minlength=count * (slots + 1) * width).view(count, slots + 1, width)[:, 1:])
-    boxes = []
-    for pixels in along:
-        filled = (pixels > 0).to(torch.uint8)
-        last = width - filled.flip(2).argmax(2)
-        boxes.append((filled.argmax(2), torch.where(filled.bool().any(2), last, 0)))
-    (x0, x1), (y0, y1) = boxes
-    return along[0].sum(2), torch.stack([x0, y0, x1, y1], 2).float()
+def _segmentation(owner: Tensor, classes: Tensor) -> Tensor:
+    """(N, S, S) uint8: the class (N, slots) of each pixel's owner; what shows too little to be named is 255, void."""
+    found = torch.zeros_like(owner)
+    classes = classes.to(torch.uint8)[:, :, None, None]
+    for few in range(0, len(owner), 256):
+        rows = slice(few, few + 256)
+        for slot in range(classes.shape[1]):  # arithmetic on bytes: far faster than looking 4,096 numbers up
+            found[rows] += (owner[rows] == slot + 1).view(torch.uint8) * classes[rows, slot]
+    return found
 
 
 def at_home(graph: Graph) -> Tensor:

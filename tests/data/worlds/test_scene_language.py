@@ -195,6 +195,10 @@ def test_captions_say_what_is_there(seed):
             for article, noun in pairwise(words):
                 if article in ("a", "an"):
                     assert (article == "an") == (noun[0] in "aeiou"), caption.text
+            plural = {"there is": "there are", "this is": "these are"}
+            for one, several in plural.items():
+                assert not re.match(f"{one} (two|three|four|five) ", " ".join(words)), caption.text
+                assert not re.match(f"{several} an? ", " ".join(words)), caption.text
             for mention in caption.mentions:
                 said = " ".join(words[mention.start : mention.end])
                 check_mention(raw, mention.role, said, mention.slots)
