@@ -33,7 +33,7 @@ TABLES = {
     "c": (memory, 60, 15),
     "d": (training_step, 130, 18),
     "e": (other_methods, 140, 25),
-    "f": (worlds, 60, 20),
+    "f": (worlds, 120, 40),
 }
 
 

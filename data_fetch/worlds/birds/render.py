@@ -15,9 +15,10 @@ from data_fetch.worlds.birds.individuals import pose_column
 from data_fetch.worlds.birds.skeleton import BILL_LENGTH, Skeleton, skeleton
 from data_fetch.worlds.birds.vocabulary import COVER, GROUPS, HABITATS, PARTS, column
 from data_fetch.worlds.raster import Canvas, Pen
-from data_fetch.worlds.textures import Planes, grain
+from data_fetch.worlds.textures import Planes, add_grain
 
-_CHUNK = 512  # images drawn together: enough work for each operation, and few operations
+_CHUNK = 1024 * 64**2  # pixels drawn together: enough work for each operation, and few operations
+_FEW = 512  # images at a time where pixels are counted
 
 
 class Rendered(NamedTuple):
@@ -35,13 +36,12 @@ def render(values: Tensor, pose: Tensor, seeds: Tensor, habitats: Tensor, size: 
     images = torch.empty(count, 3, size, size, device=device)
     parts = torch.empty(count, size, size, dtype=torch.uint8, device=device)
     whole = torch.empty(count, len(PARTS), dtype=torch.long, device=device)
-    for start in range(0, count, _CHUNK):
-        rows = slice(start, start + _CHUNK)
+    chunk = max(64, _CHUNK // size**2)
+    for start in range(0, count, chunk):
+        rows = slice(start, start + chunk)
         found = _chunk(values[rows], pose[rows], seeds[rows], habitats[rows], images[rows])
         parts[rows], whole[rows] = found
-        if noise:
-            images[rows] += grain(seeds[rows], size, noise)
-        images[rows].clamp_(0, 1)
+        add_grain(images[rows], seeds[rows], noise)
     return Rendered(images, parts, whole)
 
 
@@ -55,7 +55,7 @@ def _chunk(values: Tensor, pose: Tensor, seeds: Tensor, habitats: Tensor, images
     for number in habitats.unique().tolist():
         here = torch.nonzero(habitats == number)[:, 0]
         ground = places.Ground(seeds[here], foot_x[here], foot_y[here], bones.scale[here], size)
-        images[here] = places.draw(HABITATS[number], ground)
+        images.index_copy_(0, here, places.draw(HABITATS[number], ground))  # faster than images[here] = ...
     canvas = Canvas(images)
     _bird(canvas, bones, colours, size)
     bare = canvas.part.clone()
@@ -143,7 +143,7 @@ def centres(parts: Tensor) -> tuple[Tensor, Tensor]:
     axis = torch.arange(parts.shape[-1], device=parts.device, dtype=torch.int16)
     middle, many = [], None
     for place in (axis[None, None, :], axis[None, :, None]):  # columns, then rows
-        found = torch.cat([_histogram(chunk, place) for chunk in parts.split(_CHUNK)])[:, 1:]
+        found = torch.cat([_histogram(chunk, place) for chunk in parts.split(_FEW)])[:, 1:]
         many = found.sum(-1)
         middle.append((found.double() @ (axis.double() + 0.5)) / many.clamp(min=1))
     return torch.stack(middle, -1).float(), many

@@ -49,7 +49,8 @@ def boxes(masks: Tensor) -> Tensor:
     size = masks.shape[-1]
     axis = torch.arange(size, device=masks.device)
     found = []
-    for line in (masks.any(1), masks.any(2)):  # columns, then rows
+    bytes_ = masks.view(torch.uint8)  # the largest of bytes is found far faster than any() of bool
+    for line in (bytes_.amax(1) > 0, bytes_.amax(2) > 0):  # columns, then rows
         low, high = torch.where(line, axis, size).amin(1), torch.where(line, axis + 1, 0).amax(1)
         found += [torch.minimum(low, high), high]
     return torch.stack([found[0], found[2], found[1], found[3]], 1).float()
