@@ -70,7 +70,7 @@ class Loaded:
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def __getitem__(self, index: Index | int) -> Tensor | list[Tensor]:
+    def __getitem__(self, index: Index | int) -> Tensor | list:
         if isinstance(index, int):
             return self._load(self._numbers[index])
         found = [self._load(self._numbers[n]) for n in rows(index, len(self))]
@@ -197,7 +197,7 @@ class Pictures(Rows):
     `class_names`; ignored : (n,) bool, boxes that an evaluation leaves out (VOC's difficult, COCO's crowd).
     object_masks : ragged column; row i is (n, S, S) bool, the visible pixels of each box's object.
     segmentation (N, S, S) uint8 : 0 background, k + 1 for class k, 255 void.
-    captions : for each picture its sentences.
+    captions : for each picture its sentences; a tuple, or a ragged column that writes them when they are asked for.
     appearance (N,) int64, numbers of `appearance_names` : the word that annotators used for a person, judged by
     looks alone, nobody's identity; -1 where there is no person.
     proposals (N, R, 4) : regions that a detector might propose, true and false ones.
@@ -211,7 +211,7 @@ class Pictures(Rows):
     ignored: tuple[Tensor, ...] | None = field(default=None, metadata=ROW)
     object_masks: Loaded | None = field(default=None, metadata=ROW)
     segmentation: Column | None = field(default=None, metadata=ROW)
-    captions: tuple[tuple[str, ...], ...] | None = field(default=None, metadata=ROW)
+    captions: tuple[tuple[str, ...], ...] | Loaded | None = field(default=None, metadata=ROW)
     appearance: Tensor | None = field(default=None, metadata=ROW)
     appearance_names: tuple[str, ...] = ()
     proposals: Tensor | None = field(default=None, metadata=ROW)

@@ -48,6 +48,12 @@ def test_top_level_and_the_two_commands():
     assert (ROOT / ".ci" / "run").read_text().strip().endswith("make test")
 
 
+def test_test_files_have_names_of_their_own():
+    """pytest imports them by their names alone: of two with one name it refuses the second."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert len(names) == len(set(names)), sorted(name for name in set(names) if names.count(name) > 1)
+
+
 @pytest.mark.parametrize("package", ["lessons_lib", "data_fetch"])
 def test_imports_point_leftwards(package):
     """data_fetch -> models -> explain -> feedback -> training -> evidence -> experiments -> show: never backwards."""
