@@ -169,7 +169,8 @@ class Labelled(Rows):
     visible, 2 guessing, 3 probably, 4 definitely (CUB's numbers).
     class_attributes (C, A) float in [0, 1] : the share of the class's images, or of annotators, for which it holds.
     seen (C,) bool : the classes of a zero-shot split whose images may be used in training.
-    descriptions : sentences for each image.  names : for each image, the name of its file or its origin.
+    descriptions : sentences for each image; a tuple, or a ragged column that writes them when they are asked for.
+    names : for each image, the name of its file or its origin.
     """
 
     images: Column = field(metadata=ROW)
@@ -185,7 +186,7 @@ class Labelled(Rows):
     certainty: Tensor | None = field(default=None, metadata=ROW)
     class_attributes: Tensor | None = None
     seen: Tensor | None = None
-    descriptions: tuple[tuple[str, ...], ...] | None = field(default=None, metadata=ROW)
+    descriptions: tuple[tuple[str, ...], ...] | Loaded | None = field(default=None, metadata=ROW)
     names: tuple[str, ...] | None = field(default=None, metadata=ROW)
 
 
