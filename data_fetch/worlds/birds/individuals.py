@@ -10,6 +10,7 @@ from torch import Tensor
 from data_fetch.worlds.birds.species import Species
 from data_fetch.worlds.birds.vocabulary import GROUP_NAMES
 from data_fetch.worlds.raster import hashed
+from data_fetch.worlds.shares import Shares
 
 POSE_NAMES = (
     "facing",  # 1 to the right, -1 to the left
@@ -45,7 +46,7 @@ def settle(labels: Tensor, home: Tensor, among: Tensor, share: float | None, gen
 
     home (C,) int64 : a habitat of `among` for each class.  share : None spreads all images evenly.
     """
-    chosen = torch.zeros_like(labels)
+    chosen, shares = torch.zeros_like(labels), Shares()
     for label in labels.unique().tolist():
         where = torch.nonzero(labels == label)[:, 0]
         where = where[torch.randperm(len(where), generator=generator)]
@@ -53,7 +54,7 @@ def settle(labels: Tensor, home: Tensor, among: Tensor, share: float | None, gen
         if share is None or len(among) == 1:
             chosen[where] = among[(start + torch.arange(len(where))) % len(among)]
             continue
-        many = round(share * len(where))
+        many = shares.of(share, len(where))
         rest = among[among != home[label]]
         chosen[where[:many]] = home[label]
         chosen[where[many:]] = rest[(start + torch.arange(len(where) - many)) % len(rest)]

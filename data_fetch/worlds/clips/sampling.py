@@ -11,6 +11,7 @@ from data_fetch.worlds.clips.actions import KINDS, SCRIPT_NAMES, SCRIPTS, script
 from data_fetch.worlds.clips.casting import Casting
 from data_fetch.worlds.clips.tables import TABLE_NAMES
 from data_fetch.worlds.clips.things import PALETTES
+from data_fetch.worlds.shares import Shares
 
 
 def possible_things(class_name: str, things: Sequence[str]) -> tuple[str, ...]:
@@ -53,7 +54,7 @@ def _things(
     labels: Tensor, class_names: Sequence[str], things: Sequence[str], tie: float | None, generator: torch.Generator
 ) -> Tensor:
     """For each class its share `tie` of the tied thing and the others in turn, in random order."""
-    chosen = torch.empty_like(labels)
+    chosen, shares = torch.empty_like(labels), Shares()
     for label, name in enumerate(class_names):
         where = torch.nonzero(labels == label)[:, 0]
         where = where[torch.randperm(len(where), generator=generator)]
@@ -62,7 +63,7 @@ def _things(
         if tie is None:
             chosen[where] = found[(torch.arange(len(where)) + start) % len(found)]
             continue
-        favourite, tied = tied_thing(label, class_names, things), round(tie * len(where))
+        favourite, tied = tied_thing(label, class_names, things), shares.of(tie, len(where))
         chosen[where[:tied]] = favourite
         rest = found[found != favourite]
         if tied < len(where):

@@ -23,6 +23,7 @@ from data_fetch.worlds.scenes.vocabulary import (
     THING_NAMES,
     THINGS,
 )
+from data_fetch.worlds.shares import Shares
 
 SLOTS = 6  # the person, the thing of the activity or the main thing, and four others
 
@@ -169,7 +170,7 @@ def _activity(appearance: Tensor, knobs: Knobs, generator: torch.Generator) -> T
 def _place(activity: Tensor, main: Tensor, knobs: Knobs, generator: torch.Generator) -> Tensor:
     """A place for each scene: of every subject the share asked for in one of its usual places."""
     allowed = [PLACE_NAMES.index(name) for name in knobs.places]
-    place = torch.empty_like(activity)
+    place, shares = torch.empty_like(activity), Shares()
     subjects = [(activity == n, ACTIVITIES[name].places, None) for n, name in enumerate(ACTIVITY_NAMES)]
     for name in THING_NAMES:
         subjects.append(((activity < 0) & (main == KINDS.index(name)), THINGS[name].homes, name))
@@ -182,7 +183,7 @@ def _place(activity: Tensor, main: Tensor, knobs: Knobs, generator: torch.Genera
         if share is None or not usual or not other:
             place[where] = _spread(len(where), allowed if share is None else usual or other, generator)
             continue
-        tied = round(share * len(where))
+        tied = round(share * len(where)) if name in knobs.context else shares.of(share, len(where))
         place[where[:tied]] = _spread(tied, usual, generator)
         place[where[tied:]] = _spread(len(where) - tied, other, generator)
     return place
