@@ -115,7 +115,8 @@ def ask(
     known, chance = all_facts(world.graph, world.seen), random.Random(seed)
     pools = [perception(scene, tuple(kinds)) for scene in known]
     if prior is None:
-        chosen = [(n, asked) for n, pool in enumerate(pools) for asked in _some(pool, per_image, chance)]
+        lead: Counter[str] = Counter()
+        chosen = [(n, asked) for n, pool in enumerate(pools) for asked in _some(pool, per_image, chance, lead)]
     else:
         share = strength if prior == "train" else 1 - strength
         chosen = _with_prior(pools, per_image * len(pools), share, chance)
@@ -169,8 +170,12 @@ def _check(names: Sequence[str], known: Sequence[str], what: str) -> None:
         raise ValueError(f"{what} must be names out of {', '.join(known)}; got {', '.join(unknown) or 'none'}")
 
 
-def _some(pool: list[Asked], count: int, chance: random.Random) -> list[Asked]:
-    """Questions of different kinds where there are enough; of yes/no kinds, both answers equally often."""
+def _some(pool: list[Asked], count: int, chance: random.Random, lead: Counter[str]) -> list[Asked]:
+    """Questions of different kinds where there are enough.
+
+    lead : by how much "yes" leads "no" in each kind so far, changed here. The answer that lags behind is taken where the
+    picture allows it, so that in the end both have come equally often.
+    """
     kinds: dict[str, list[Asked]] = defaultdict(list)
     for asked in pool:
         kinds[asked.kind].append(asked)
@@ -178,8 +183,10 @@ def _some(pool: list[Asked], count: int, chance: random.Random) -> list[Asked]:
     while order and len(found) < count:
         for kind in list(order):
             options = kinds[kind]
-            wanted = chance.choice(("yes", "no"))
+            ahead = lead[kind] or chance.choice((-1, 1))
+            wanted = "no" if ahead > 0 else "yes"
             asked = chance.choice([a for a in options if a.answer == wanted] or options)
+            lead[kind] += (asked.answer == "yes") - (asked.answer == "no")
             options.remove(asked)
             found.append(asked)
             if not options:

@@ -12,7 +12,10 @@ from torch import Tensor
 
 from data_fetch.fields import ROW, Loaded, Pictures
 from data_fetch.worlds.raster import hashed
-from data_fetch.worlds.scenes.captions import caption_row
+from data_fetch.worlds.scenes.attention import evidence_mask
+from data_fetch.worlds.scenes.captions import Caption, Mention, caption_row
+from data_fetch.worlds.scenes.captions import captions as annotate
+from data_fetch.worlds.scenes.facts import facts
 from data_fetch.worlds.scenes.graph import Graph
 from data_fetch.worlds.scenes.render import render
 from data_fetch.worlds.scenes.sampling import Knobs, sample
@@ -66,6 +69,14 @@ class Scenes(Pictures):
             here = (self.graph.kind[:, slot] == KINDS.index(name)) & self.seen[:, slot]
             mask |= (self.owner == slot + 1) & here[:, None, None]
         return mask
+
+    def annotated_captions(self, n: int) -> tuple[Caption, ...]:
+        """The captions of picture n, with what each of their words refers to: `Caption.mentions`."""
+        return annotate(facts(self.graph, self.seen, n), CAPTIONS)
+
+    def mention_mask(self, n: int, mention: Mention) -> Tensor:
+        """(S, S) bool: the visible pixels in picture n that the words refer to; for a place, the place itself."""
+        return evidence_mask(self.owner[n], self.region[n], mention.slots, "" if mention.slots else "*")
 
     def in_places(self, places: Tensor, seed: int = 0) -> Scenes:
         """The same things, drawn the same, before other places: a counterfactual set.

@@ -35,9 +35,13 @@ def test_questions_point_at_their_pictures(world, seed):
 
 
 @seeds
-def test_yes_and_no_are_balanced_without_a_prior(world, seed):
-    data = ask(world, per_image=4, kinds=("exists", "is_colour", "indoors", "place_fact"), seed=seed)
-    assert abs(data.answers.count("yes") / len(data) - 0.5) < 0.03
+def test_yes_and_no_are_balanced_in_every_kind_without_a_prior(world, seed):
+    yes_or_no = ("exists", "is_colour", "state", "indoors", "place_fact")
+    for per_image, kinds in ((2, yes_or_no), (1, KINDS)):
+        data = ask(world, per_image=per_image, kinds=kinds, seed=seed)
+        counts = Counter(zip(data.kinds, data.answers))
+        for kind in yes_or_no:
+            assert abs(counts[kind, "yes"] - counts[kind, "no"]) <= 3 and counts[kind, "no"] > 0
 
 
 @seeds

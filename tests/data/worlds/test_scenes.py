@@ -97,6 +97,26 @@ def test_boxes_labels_and_masks_follow_from_the_owners(seed):
 
 
 @seeds
+def test_words_point_at_the_pixels_they_speak_of(seed):
+    world = scenes(40, size=48, seed=seed)
+    things_named = 0
+    for n in range(40):
+        annotated = world.annotated_captions(n)
+        assert tuple(caption.text for caption in annotated) == world.captions[n]
+        for mention in annotated[0].mentions:
+            mask, word = world.mention_mask(n, mention), annotated[0].words[mention.start]
+            assert mask.any()
+            if mention.role == "place":
+                assert torch.equal(mask, world.owner[n] == 0)
+            elif mention.role == "person":
+                assert torch.equal(mask, world.mask_of("person")[n])
+            elif mention.role == "thing" and mention.end == mention.start + 1 and word in KINDS:
+                things_named += 1
+                assert not (mask & ~world.mask_of(word)[n]).any()
+    assert things_named > 15
+
+
+@seeds
 def test_what_is_seen_shows_enough(seed):
     world = scenes(80, size=64, seed=seed, objects=(2, 5))
     counts = torch.stack([(world.owner == slot + 1).sum((1, 2)) for slot in range(world.graph.kind.shape[1])], 1)
