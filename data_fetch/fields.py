@@ -106,6 +106,7 @@ class Taken:
 Column = Tensor | Loaded | Taken
 
 
+APPEARANCE = ("woman", "man", "person")  # the words for a person's looks, in every set; "person" where nothing tells
 ROW = {"row": True}  # marks a dataclass field that holds one entry for every row of the set
 
 
@@ -199,7 +200,7 @@ class Pictures(Rows):
     object_masks : ragged column; row i is (n, S, S) bool, the visible pixels of each box's object.
     segmentation (N, S, S) uint8 : 0 background, k + 1 for class k, 255 void.
     captions : for each picture its sentences; a tuple, or a ragged column that writes them when they are asked for.
-    appearance (N,) int64, numbers of `appearance_names` : the word that annotators used for a person, judged by
+    appearance (N,) int64, numbers of `appearance_names` (`APPEARANCE`) : the word that annotators used for a person, judged by
     looks alone, nobody's identity; -1 where there is no person.
     proposals (N, R, 4) : regions that a detector might propose, true and false ones.
     names : for each picture, the name of its file or its origin.

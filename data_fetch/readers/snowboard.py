@@ -22,12 +22,11 @@ from pathlib import Path
 
 import torch
 
-from data_fetch.fields import Pictures
+from data_fetch.fields import APPEARANCE, Pictures
 from data_fetch.readers import coco, official, records
 from data_fetch.readers.pixels import Fit
 from data_fetch.words import split_words
 
-APPEARANCE = ("man", "woman", "person")
 SPLITS = {"bias": ("train", "val", "test"), "balanced": ("val", "test"), "confident": ("train", "val", "test")}
 # The words by which the authors' evaluation tells captions apart ("he" is not among them).
 MAN = frozenset(

@@ -9,7 +9,7 @@ from torch import Tensor
 from data_fetch.worlds.raster import hashed
 from data_fetch.worlds.scenes.places import REGIONS
 
-ANNOTATORS = 3  # as VQA-HAT's validation maps
+ANNOTATORS = 3  # whose maps are averaged
 _STRAY = 0.3  # how hot the wrong spot of each annotator is, next to the evidence
 
 
@@ -26,10 +26,10 @@ def evidence_mask(owner: Tensor, region: Tensor, slots: tuple[int, ...], part: s
 
 
 def human_attention(owner: Tensor, region: Tensor, slots: tuple[int, ...], part: str = "", *, seed: int = 0) -> Tensor:
-    """(S, S) float in [0, 1], largest value 1: the mean of `ANNOTATORS` maps, as VQA-HAT's are averaged.
+    """(S, S) float in [0, 1], largest value 1: the mean of `ANNOTATORS` maps, as the reader of VQA-HAT averages them.
 
-    Each annotator uncovers the evidence with a wide brush, a little beside it, and now and then a bit of something
-    else. Where nothing particular decides, they look over all the things. A stand-in for people: it knows the truth,
+    Each annotator uncovers the evidence with a wide brush, a little beside it, and a spot somewhere else, less hot.
+    Where nothing particular decides, they look over all the things. A stand-in for people: it knows the truth,
     and it is only as wrong as it is made here.
     """
     size = owner.shape[-1]

@@ -143,9 +143,9 @@ def reason(
     known, chance = all_facts(world.graph, world.seen), random.Random(seed)
     pools: dict[str, dict[str, list[tuple[int, Reasoned]]]] = {name: {"yes": [], "no": []} for name in rules}
     for n, scene in enumerate(known):
-        for reason in reasoned(scene):
-            if reason.asked.kind in pools:
-                pools[reason.asked.kind][reason.asked.answer].append((n, reason))
+        for one in reasoned(scene):
+            if one.asked.kind in pools:
+                pools[one.asked.kind][one.asked.answer].append((n, one))
     quotas = _quotas({k: 2 * min(map(len, pool.values())) for k, pool in pools.items()}, per_image * len(known))
     chosen: list[tuple[int, Reasoned]] = []
     for name, pool in pools.items():
@@ -154,9 +154,9 @@ def reason(
     if not chosen:
         raise ValueError(f"these pictures allow none of {', '.join(rules)} with both answers")
     chosen.sort(key=lambda pair: pair[0])
-    found = _questions(world, [(n, reason.asked) for n, reason in chosen], attention, seed, None, None)
-    subs = tuple(tuple(sub.qa for sub in reason.perception) for _, reason in chosen)
-    others = tuple(_irrelevant(known[n], reason) for n, reason in chosen)
+    found = _questions(world, [(n, one.asked) for n, one in chosen], attention, seed, None, None)
+    subs = tuple(tuple(sub.qa for sub in one.perception) for _, one in chosen)
+    others = tuple(_irrelevant(known[n], one) for n, one in chosen)
     return dataclasses.replace(found, perception=subs, irrelevant=others)
 
 

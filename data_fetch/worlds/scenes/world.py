@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from data_fetch.fields import ROW, Loaded, Pictures
+from data_fetch.fields import APPEARANCE, ROW, Loaded, Pictures
 from data_fetch.worlds.raster import hashed
 from data_fetch.worlds.scenes.attention import evidence_mask
 from data_fetch.worlds.scenes.captions import Caption, Mention, caption_row
@@ -188,7 +188,7 @@ def _scenes(graph: Graph, size: int, style: str, noise: float, knobs: Knobs, gro
         segmentation=_segmentation(drawn.owner, torch.where(seen, graph.kind + 1, 255)),
         captions=Loaded(partial(caption_row, on_cpu, seen.cpu(), CAPTIONS), len(graph), ragged=True),
         appearance=graph.appearance,
-        appearance_names=APPEARANCES,
+        appearance_names=APPEARANCE,
         graph=graph,
         owner=drawn.owner,
         part=drawn.part,

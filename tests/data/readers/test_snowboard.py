@@ -6,7 +6,8 @@ import pytest
 import torch
 from layouts import coco_photo, dump
 
-from data_fetch.readers.snowboard import APPEARANCE, MAN, WOMAN, appearance, confident, read
+from data_fetch.fields import APPEARANCE
+from data_fetch.readers.snowboard import MAN, WOMAN, appearance, confident, read
 
 PERSON, DOG = 1, 18
 SAID = {  # picture: captions; odd numbers lie in train2014, even ones in val2014
@@ -54,8 +55,8 @@ def folder(tmp_path):
 
 def test_bias_takes_the_word_from_the_captions(folder):
     data = read(folder, size=8)
-    assert data.appearance_names == APPEARANCE == ("man", "woman", "person")
-    assert data.appearance.tolist() == [-1, 0, 1, 2, 2, 2], "a dog is nobody; man and woman together say person"
+    assert data.appearance_names == APPEARANCE == ("woman", "man", "person")
+    assert data.appearance.tolist() == [-1, 1, 0, 2, 2, 2], "a dog is nobody; man and woman together say person"
     assert [int(name[-6:-4]) for name in data.names] == [5, 1, 2, 3, 4, 6], "the order of the list"
     assert [round(float(x) * 255) for x in data.images[:].mean((1, 2, 3))] == [50, 10, 20, 30, 40, 60]
     assert data.captions[2][1] == "A lady." and data.labels[:, 0].tolist() == [False] + [True] * 5
@@ -70,7 +71,7 @@ def test_the_person_mask_is_the_person(folder):
 
 def test_balanced_takes_the_word_from_the_lists(folder):
     data = read(folder, "test", subset="balanced")
-    assert data.appearance.tolist() == [0, 1, 1] and [int(n[-6:-4]) for n in data.names] == [3, 2, 6]
+    assert data.appearance.tolist() == [1, 0, 0] and [int(n[-6:-4]) for n in data.names] == [3, 2, 6]
     assert len(read(folder, "test", subset="balanced", limit=1)) == 2, "so many of each list"
     with pytest.raises(ValueError, match="val, test"):
         read(folder, "train", subset="balanced")
@@ -78,8 +79,8 @@ def test_balanced_takes_the_word_from_the_lists(folder):
 
 def test_confident_wants_most_captions_to_agree(folder):
     data = read(folder, subset="confident")
-    assert data.appearance.tolist() == [0, 1] and [int(n[-6:-4]) for n in data.names] == [1, 6]
-    assert read(folder, subset="confident", limit=1).appearance.tolist() == [0]
+    assert data.appearance.tolist() == [1, 0] and [int(n[-6:-4]) for n in data.names] == [1, 6]
+    assert read(folder, subset="confident", limit=1).appearance.tolist() == [1]
     assert len(read(folder, subset="confident", level=1)) == 3
     with pytest.raises(ValueError, match="no picture is left"):
         read(folder, subset="confident", level=5)
@@ -118,7 +119,7 @@ def test_without_objects_and_with_the_files_of_the_repository(folder, tmp_path):
     folder.rename(tmp_path / "data")
     put(tmp_path / "clone/research/im2txt/data/bias_splits/train.ids.txt", "1\n5\n")
     data = read(tmp_path / "clone", objects=False)
-    assert data.boxes is None and data.appearance.tolist() == [0, 2], "without objects nobody can be ruled out"
+    assert data.boxes is None and data.appearance.tolist() == [1, 2], "without objects nobody can be ruled out"
 
 
 def test_only_the_part_of_coco_that_is_needed_is_read(folder, tmp_path):

@@ -7,10 +7,20 @@ import json
 import pytest
 import torch
 
+from data_fetch.fields import APPEARANCE
 from data_fetch.worlds.raster import Pen, hashed
 from data_fetch.worlds.scenes import people, places, scenes, things
 from data_fetch.worlds.scenes.render import STYLES, render
-from data_fetch.worlds.scenes.vocabulary import ACTIVITIES, COLOURS, FACTS, KINDS, PLACE_NAMES, PLACES, POSES
+from data_fetch.worlds.scenes.vocabulary import (
+    ACTIVITIES,
+    APPEARANCES,
+    COLOURS,
+    FACTS,
+    KINDS,
+    PLACE_NAMES,
+    PLACES,
+    POSES,
+)
 
 seeds = pytest.mark.parametrize("seed", [0, 6, 41])
 
@@ -23,6 +33,8 @@ def test_fields_have_their_shapes_and_ranges(seed):
     for name in ("owner", "part", "region", "segmentation"):
         assert getattr(world, name).shape == (60, 48, 48) and getattr(world, name).dtype == torch.uint8
     assert float(world.images.flatten(1).std(1).min()) > 0.03, "no picture is empty"
+    assert world.appearance_names == APPEARANCE and torch.equal(world.appearance, world.graph.appearance)
+    assert [{"unclear": "person"}.get(word, word) for word in APPEARANCES] == list(APPEARANCE), "as in the readers"
     assert len(world.captions) == 60 and all(len(found) == 5 for found in world.captions)
 
 
