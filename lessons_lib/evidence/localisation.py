@@ -131,6 +131,30 @@ def energy_pointing(maps: Tensor, masks: Tensor) -> Tensor:
     return inside / torch.where(total > 0, total, torch.ones_like(total))
 
 
+def inside_outside(maps: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean positive relevance inside and outside the mask, each (B,), of maps scaled to a mean of 1.
+
+    Grad-CAM's measure for captions (arXiv 1610.02391): the ratio of the two, over boxes of what the words name. A
+    uniform map has 1 and 1, and so has a map that is nowhere positive. Take the ratio of averages over many maps: that of
+    a single map that is zero outside is infinite.
+
+    Raises
+    ------
+    TypeError, ValueError : as `pointing_game`; a mask that covers the whole map.
+    """
+    maps = check_maps(maps)
+    check_masks(masks, maps, allow_empty=False)
+    masks = masks.to(maps.device)
+    if bool(masks.flatten(1).all(1).any()):
+        raise ValueError("a mask covers its whole map: there is no outside to compare with")
+    positive = to_unit(maps)
+    mean = positive.mean((1, 2), keepdim=True)
+    even = torch.where(mean > 0, positive / torch.where(mean > 0, mean, torch.ones_like(mean)), torch.ones_like(maps))
+    inside = (even * masks).sum((1, 2)) / masks.sum((1, 2))
+    outside = (even * ~masks).sum((1, 2)) / (~masks).sum((1, 2))
+    return inside, outside
+
+
 def threshold(maps: Tensor, share: float = 0.15) -> Tensor:
     """bool (B, H, W): pixels of at least `share` times the map's maximum and above 0; none for a map <= 0."""
     maps = check_maps(maps)

@@ -14,6 +14,7 @@ from lessons_lib.evidence import (
     box_of_map,
     boxes_of_masks,
     energy_pointing,
+    inside_outside,
     largest_component,
     mask_iou,
     masks_from_boxes,
@@ -280,3 +281,38 @@ def test_the_same_on_a_gpu():
         result = call(maps.cuda(), masks.cuda())
         assert result.is_cuda and torch.allclose(result.cpu(), call(maps, masks), atol=1e-6)
     assert torch.equal(box_of_map(maps.cuda()).cpu(), box_of_map(maps))
+
+
+# --- inside and outside
+
+
+def test_inside_outside_by_hand_and_independent_of_scale():
+    maps = torch.tensor([[[4.0, 0.0], [1.0, -3.0]]])
+    masks = torch.tensor([[[True, False], [False, False]]])
+    inside, outside = inside_outside(maps, masks)  # mean of the positive map: 5 / 4
+    assert inside.item() == pytest.approx(4 / 1.25) and outside.item() == pytest.approx((1 / 3) / 1.25)
+    again = inside_outside(1000 * maps, masks)
+    torch.testing.assert_close(again[0], inside)
+    torch.testing.assert_close(again[1], outside)
+
+
+def test_inside_outside_of_a_uniform_and_of_an_empty_map_is_one():
+    masks = random_masks(3)
+    for maps in (torch.full((6, 13, 17), 0.3), torch.zeros(6, 13, 17), torch.full((6, 13, 17), -1.0)):
+        for value in inside_outside(maps, masks):
+            torch.testing.assert_close(value, torch.ones(6))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_inside_and_outside_average_to_one(seed):
+    masks = random_masks(seed)
+    inside, outside = inside_outside(random_maps(seed), masks)
+    share = masks.float().mean((1, 2))
+    torch.testing.assert_close(share * inside + (1 - share) * outside, torch.ones(6))
+
+
+def test_inside_outside_refuses_masks_without_an_outside_or_an_inside():
+    with pytest.raises(ValueError, match="no outside"):
+        inside_outside(torch.rand(1, 2, 2), torch.ones(1, 2, 2, dtype=torch.bool))
+    with pytest.raises(ValueError):
+        inside_outside(torch.rand(1, 2, 2), torch.zeros(1, 2, 2, dtype=torch.bool))
