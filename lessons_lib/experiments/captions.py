@@ -7,6 +7,7 @@ the one the model gives. The place of a scene says nothing about the things in i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -103,17 +104,28 @@ def world(seed: int, profile: str = "quick") -> World:
     )
 
 
-def train(world: World, arm: str, seed: int, profile: str = "quick") -> Speakers:
-    """The seed's models, the same for every arm; they are trained when the first arm asks for them."""
+def train(
+    world: World,
+    arm: str,
+    seed: int,
+    profile: str = "quick",
+    *,
+    progress: Callable[[str], Callable] = lambda what: None,
+) -> Speakers:
+    """The seed's models, the same for every arm; they are trained when the first arm asks for them.
+
+    progress : from the name of a model to a callback for its training, such as `lessons_lib.show.progress`.
+    """
     if "models" not in world.cache:
         epochs, data = SIZES[profile]["epochs"], world.train
-        namer = train_namer(data.images, *names(data, least=6), epochs=epochs[0], seed=seed)
+        namer = train_namer(data.images, *names(data, least=6), epochs=epochs[0], seed=seed, progress=progress("namer"))
         captions = [data.captions[n] for n in range(len(data))]
-        captioner = train_captioner(namer, data.images, captions, epochs=epochs[1], seed=seed)
+        options = {"epochs": epochs[1], "seed": seed, "progress": progress("captioner")}
+        captioner = train_captioner(namer, data.images, captions, **options)
         asked = (data.images, world.asked.questions, world.asked.answers, world.asked.image_index)
-        answerer, blind = (
-            train_answerer(namer, *asked, epochs=epochs[2], seed=seed, blind=blind) for blind in (False, True)
-        )
+        options = {"epochs": epochs[2], "seed": seed}
+        answerer = train_answerer(namer, *asked, progress=progress("answerer"), **options)
+        blind = train_answerer(namer, *asked, blind=True, progress=progress("blind"), **options)
         world.cache["models"] = Speakers(captioner, answerer, blind, _untrained(captioner, answerer, seed))
     return world.cache["models"]
 

@@ -19,6 +19,7 @@ _HOMES = {
     "surrogates": ("kernel_shap", "kernel_shap_values", "lime", "shapley"),
     "segments": ("segments_to_map", "superpixels"),
     "attention": ("attention_rollout", "vit_attention"),
+    "words": ("gradient_words", "gradient_x_input_words", "grad_cam_words", "occlusion_words", "winning_ngrams"),
     "registry": ("METHODS", "Method", "explain"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -1,7 +1,8 @@
 """Pictures, plots, tables and controls for lessons. Every figure carries a description and needs no live widget.
 
 `show` a picture with its maps, `grid` of pictures, `curves`, `forest` and `bars` of results, `table`, `show_source`,
-`scatter_tradeoff` to explore, `describe` a map in words, `explore` a model.
+`show_words` with their scores, `scatter_tradeoff` to explore, `describe` a map in words, `explore` a model, `steps` to move
+through pictures.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from lessons_lib.show.describe import describe, summarise
 from lessons_lib.show.figures import grid, show
 from lessons_lib.show.forest import bars, forest
 from lessons_lib.show.picture import Picture
+from lessons_lib.show.progress import progress
+from lessons_lib.show.sentences import show_words
 from lessons_lib.show.source import show_source
 from lessons_lib.show.tables import table
 
@@ -22,6 +25,7 @@ _LATER = {  # plotly and the explorer are imported when they are first asked for
     "Explorer": "explorer",
     "explore": "explorer",
     "ExplorerState": "explorer_state",
+    "steps": "steps",
 }
 __all__ = [
     "Picture",
@@ -30,8 +34,10 @@ __all__ = [
     "describe",
     "forest",
     "grid",
+    "progress",
     "show",
     "show_source",
+    "show_words",
     "summarise",
     "table",
     *_LATER,

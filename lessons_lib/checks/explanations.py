@@ -1,8 +1,4 @@
-"""Checks of the exercises: each takes the learner's function, tries it on small cases and says what is wrong.
-
-They work in any notebook, with or without nbgrader. A check prints one line when it passes and raises `CheckFailed`
-with a diagnosis when it does not; the `NotImplementedError` of an untouched exercise passes through.
-"""
+"""Checks of the exercises of lessons 01, 02 and 04."""
 
 from __future__ import annotations
 
@@ -11,33 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-
-class CheckFailed(AssertionError):
-    """An exercise's function is not right yet; the message says in which way."""
-
-
-def _fail(message: str) -> None:
-    raise CheckFailed(message)
-
-
-def _tensor(
-    result: object, shape: tuple[int, ...], what: str, hints: dict[tuple[int, ...], str] | None = None
-) -> Tensor:
-    """The result as a tensor of the wanted shape, or a diagnosis."""
-    if result is None:
-        _fail(f"{what} is None: does your function return something?")
-    if not isinstance(result, Tensor):
-        _fail(f"{what} is a {type(result).__name__}, a torch.Tensor of shape {shape} is expected")
-    if tuple(result.shape) != shape:
-        hint = (hints or {}).get(tuple(result.shape), "")
-        _fail(f"{what} has shape {tuple(result.shape)}, expected {shape}{': ' + hint if hint else ''}")
-    if not torch.isfinite(result).all():
-        _fail(f"{what} contains NaN or infinite values: do you divide by zero somewhere?")
-    return result.detach().to(torch.float64)
-
-
-def _same(ours: Tensor, theirs: Tensor, tolerance: float = 1e-5) -> bool:
-    return bool((ours - theirs).abs().max() <= tolerance * (1 + ours.abs().max()))
+from lessons_lib.checks.core import fail, same, tensor
 
 
 def _case(seed: int, batch: int = 2, channels: int = 5, side: int = 4) -> tuple[Tensor, Tensor]:
@@ -51,7 +21,7 @@ def _map_check(function: Callable[[Tensor, Tensor], Tensor], sign: float, what: 
     features, gradients = _case(4)  # both maps have evidence of both signs
     before = features.clone(), gradients.clone()
     shape = (2, 4, 5)
-    found = _tensor(
+    found = tensor(
         function(features, gradients),
         shape,
         "your map",
@@ -64,13 +34,13 @@ def _map_check(function: Callable[[Tensor, Tensor], Tensor], sign: float, what: 
         },
     )
     if not (torch.equal(before[0], features) and torch.equal(before[1], gradients)):
-        _fail("your function changed its inputs: do not use in-place operations such as relu_ or *=")
+        fail("your function changed its inputs: do not use in-place operations such as relu_ or *=")
     alpha = sign * gradients.mean((2, 3), keepdim=True)
     right = (alpha * features).sum(1).relu()
-    if _same(right, found):
-        zero = _tensor(function(features, -sign * gradients.abs()), shape, "your map of evidence against only")
+    if same(right, found):
+        zero = tensor(function(features, -sign * gradients.abs()), shape, "your map of evidence against only")
         if zero.any():
-            _fail("with evidence against only, the map must be zero everywhere")
+            fail("with evidence against only, the map must be zero everywhere")
         print(f"{what} passed: shape, formula, ReLU, zero map, inputs left alone")
         return
     guesses = {
@@ -90,11 +60,9 @@ def _map_check(function: Callable[[Tensor, Tensor], Tensor], sign: float, what: 
         ),
     }
     for diagnosis, wrong in guesses.items():
-        if _same(wrong, found):
-            _fail(f"the shape is right, the values are not: {diagnosis}")
-    _fail(
-        f"the shape is right, the values are not: expected a maximum of {right.max():.4f}, yours is {found.max():.4f}"
-    )
+        if same(wrong, found):
+            fail(f"the shape is right, the values are not: {diagnosis}")
+    fail(f"the shape is right, the values are not: expected a maximum of {right.max():.4f}, yours is {found.max():.4f}")
 
 
 def check_grad_cam_weights(function: Callable[[Tensor, Tensor], Tensor]) -> None:
@@ -114,9 +82,9 @@ def check_guided_relu(function: Callable[[Tensor, Tensor], Tensor]) -> None:
         gradient = torch.randn(3, 4, 2, generator=generator, dtype=torch.float64)
         z = torch.randn(3, 4, 2, generator=generator, dtype=torch.float64)
         z[0, 0, 0] = 0.0
-        found = _tensor(function(gradient, z), (3, 4, 2), "what your ReLU passes on")
+        found = tensor(function(gradient, z), (3, 4, 2), "what your ReLU passes on")
         right = gradient * (z > 0) * (gradient > 0)
-        if _same(right, found, 1e-9):
+        if same(right, found, 1e-9):
             continue
         guesses = {
             "that is the rule of plain backprop: the gradient must be positive, too": gradient * (z > 0),
@@ -127,10 +95,10 @@ def check_guided_relu(function: Callable[[Tensor, Tensor], Tensor]) -> None:
             "both must be positive, one of them is not enough": gradient * ((z > 0) | (gradient > 0)),
         }
         for diagnosis, wrong in guesses.items():
-            if _same(wrong, found, 1e-9):
-                _fail(diagnosis)
+            if same(wrong, found, 1e-9):
+                fail(diagnosis)
         i = int((right - found).abs().argmax())
-        _fail(
+        fail(
             f"for z = {z.flatten()[i]:.2f} and gradient {gradient.flatten()[i]:.2f} your ReLU passes on "
             f"{found.flatten()[i]:.2f}, expected {right.flatten()[i]:.2f}"
         )
@@ -145,13 +113,13 @@ def check_integrated_gradients(function: Callable[[Callable[[Tensor], Tensor], T
     def linear(_point: Tensor) -> Tensor:
         return w
 
-    found = _tensor(function(linear, x, baseline, 1), (6,), "your attributions")
-    if not _same((x - baseline) * w, found):
-        if _same(w, found):
-            _fail("you return the mean gradient: multiply it by (x - baseline)")
-        if _same(x * w, found):
-            _fail("multiply by (x - baseline), not by x: at x = baseline the attribution must be 0")
-        _fail("for a linear function one step must give (x - baseline) * gradient exactly")
+    found = tensor(function(linear, x, baseline, 1), (6,), "your attributions")
+    if not same((x - baseline) * w, found):
+        if same(w, found):
+            fail("you return the mean gradient: multiply it by (x - baseline)")
+        if same(x * w, found):
+            fail("multiply by (x - baseline), not by x: at x = baseline the attribution must be 0")
+        fail("for a linear function one step must give (x - baseline) * gradient exactly")
     asked: list[Tensor] = []
 
     def cubic(point: Tensor) -> Tensor:
@@ -159,23 +127,23 @@ def check_integrated_gradients(function: Callable[[Callable[[Tensor], Tensor], T
         return 3 * point**2
 
     steps = 8
-    found = _tensor(function(cubic, x, baseline, steps), (6,), "your attributions")
+    found = tensor(function(cubic, x, baseline, steps), (6,), "your attributions")
     if len(asked) != steps:
-        _fail(f"the gradient was asked for {len(asked)} times, expected once a step: {steps} times")
+        fail(f"the gradient was asked for {len(asked)} times, expected once a step: {steps} times")
     points = [(i + 0.5) / steps for i in range(steps)]
     right = (x - baseline) * sum(3 * (baseline + t * (x - baseline)) ** 2 for t in points) / steps
-    if not _same(right, found):
-        if _same(right * steps, found):
-            _fail("you add the gradients up: divide by the number of steps")
+    if not same(right, found):
+        if same(right * steps, found):
+            fail("you add the gradients up: divide by the number of steps")
         for name, shift in (("left ends", 0.0), ("right ends", 1.0)):
             other = [(i + shift) / steps for i in range(steps)]
-            if _same((x - baseline) * sum(3 * (baseline + t * (x - baseline)) ** 2 for t in other) / steps, found):
-                _fail(f"you use the {name} of the pieces, expected are their midpoints, t = (i + 0.5) / steps")
-        _fail("along the path baseline + t * (x - baseline) the values are not right: which t do you use?")
-    total = _tensor(function(cubic, x, baseline, 200), (6,), "your attributions").sum()
+            if same((x - baseline) * sum(3 * (baseline + t * (x - baseline)) ** 2 for t in other) / steps, found):
+                fail(f"you use the {name} of the pieces, expected are their midpoints, t = (i + 0.5) / steps")
+        fail("along the path baseline + t * (x - baseline) the values are not right: which t do you use?")
+    total = tensor(function(cubic, x, baseline, 200), (6,), "your attributions").sum()
     gap = (total - (x**3 - baseline**3).sum()).abs().item()
     if gap > 1e-3:
-        _fail(f"completeness fails: with 200 steps the sum misses F(x) - F(baseline) by {gap:.4f}")
+        fail(f"completeness fails: with 200 steps the sum misses F(x) - F(baseline) by {gap:.4f}")
     print(f"Integrated Gradients passed: linear case, midpoints, completeness (error {gap:.0e} with 200 steps)")
 
 
@@ -191,24 +159,24 @@ def check_energy_pointing(function: Callable[[Tensor, Tensor], Tensor]) -> None:
     """function(maps (B, H, W) >= 0, masks bool (B, H, W)) -> share of the heat inside, (B,)."""
     maps, masks = _maps_and_masks(0)
     hint = {(): "one number an image, not one for the batch: sum over axes 1 and 2"}
-    found = _tensor(function(maps, masks), (3,), "your energy", hint)
+    found = tensor(function(maps, masks), (3,), "your energy", hint)
     right = (maps * masks).sum((1, 2)) / maps.sum((1, 2))
-    if not _same(right, found):
-        if _same((maps * masks).sum((1, 2)), found):
-            _fail("you return the heat inside: divide it by the heat of the whole map")
-        if _same((maps * masks).sum((1, 2)) / masks.sum((1, 2)), found):
-            _fail("you divide by the mask's area (that is a mean): divide by the heat of the whole map")
-        if _same((maps * ~masks).sum((1, 2)) / maps.sum((1, 2)), found):
-            _fail("that is the share outside the mask")
-        _fail(f"expected {[round(v, 3) for v in right.tolist()]}, got {[round(v, 3) for v in found.tolist()]}")
-    uniform = _tensor(function(torch.ones_like(maps), masks), (3,), "the energy of a uniform map")
-    if not _same(masks.double().mean((1, 2)), uniform):
-        _fail("a uniform map must score the mask's share of the area")
-    if not _same(right, _tensor(function(1000 * maps, masks), (3,), "your energy")):
-        _fail("scaling a map must change nothing")
-    empty = _tensor(function(torch.zeros_like(maps), masks), (3,), "the energy of an empty map")
+    if not same(right, found):
+        if same((maps * masks).sum((1, 2)), found):
+            fail("you return the heat inside: divide it by the heat of the whole map")
+        if same((maps * masks).sum((1, 2)) / masks.sum((1, 2)), found):
+            fail("you divide by the mask's area (that is a mean): divide by the heat of the whole map")
+        if same((maps * ~masks).sum((1, 2)) / maps.sum((1, 2)), found):
+            fail("that is the share outside the mask")
+        fail(f"expected {[round(v, 3) for v in right.tolist()]}, got {[round(v, 3) for v in found.tolist()]}")
+    uniform = tensor(function(torch.ones_like(maps), masks), (3,), "the energy of a uniform map")
+    if not same(masks.double().mean((1, 2)), uniform):
+        fail("a uniform map must score the mask's share of the area")
+    if not same(right, tensor(function(1000 * maps, masks), (3,), "your energy")):
+        fail("scaling a map must change nothing")
+    empty = tensor(function(torch.zeros_like(maps), masks), (3,), "the energy of an empty map")
     if empty.any():
-        _fail("an empty map has no heat inside: its energy is 0")
+        fail("an empty map has no heat inside: its energy is 0")
     print("The energy passed: values, uniform map, scale, empty map")
 
 
@@ -217,20 +185,20 @@ def check_pointing_game(function: Callable[[Tensor, Tensor], Tensor]) -> None:
     maps, masks = _maps_and_masks(1)
     maps[0, 0, 0], maps[1, 0, 0], maps[2, 5, 3] = 2.0, 2.0, 2.0
     hint = {(): "one number an image, not one for the batch"}
-    found = _tensor(function(maps, masks), (3,), "your score", hint)
-    if not _same(torch.tensor([1.0, 0.0, 1.0], dtype=torch.float64), found):
+    found = tensor(function(maps, masks), (3,), "your score", hint)
+    if not same(torch.tensor([1.0, 0.0, 1.0], dtype=torch.float64), found):
         energy = (maps * masks).sum((1, 2)) / maps.sum((1, 2))
-        if _same(energy, found):
-            _fail("that is the energy inside the mask; the pointing game looks at the maximum alone")
-        _fail(f"three maps with one clear maximum: inside, outside, inside. Expected [1, 0, 1], got {found.tolist()}")
+        if same(energy, found):
+            fail("that is the energy inside the mask; the pointing game looks at the maximum alone")
+        fail(f"three maps with one clear maximum: inside, outside, inside. Expected [1, 0, 1], got {found.tolist()}")
     tied = torch.zeros_like(maps)
     tied[0, 1, 1] = tied[0, 4, 4] = tied[0, 5, 5] = 3.0
     tied[1, 4, 4] = tied[1, 0, 0] = 1.0
     tied[2] = 0.5
-    found = _tensor(function(tied, masks), (3,), "your score of maps with ties")
+    found = tensor(function(tied, masks), (3,), "your score of maps with ties")
     right = torch.tensor([1 / 3, 1 / 2, float(masks[2].double().mean())], dtype=torch.float64)
-    if not _same(right, found):
-        _fail(
+    if not same(right, found):
+        fail(
             "maps with several equal maxima: count the share of them that lies inside, "
             f"expected {[round(v, 3) for v in right.tolist()]}, got {[round(v, 3) for v in found.tolist()]}. "
             "argmax takes whichever comes first"
@@ -243,21 +211,21 @@ def check_deletion_auc(function: Callable[[Tensor], Tensor]) -> None:
     generator = torch.Generator().manual_seed(0)
     scores = torch.rand(3, 9, generator=generator, dtype=torch.float64)
     hint = {(): "one area a curve, not one for the batch: sum over axis 1"}
-    found = _tensor(function(scores), (3,), "your area", hint)
+    found = tensor(function(scores), (3,), "your area", hint)
     right = torch.trapezoid(scores, dx=1 / 8, dim=1)
-    if not _same(right, found):
-        if _same(scores.mean(1), found):
-            _fail("that is the mean: the two end points count half in the trapezoid rule")
-        if _same(right * 8, found):
-            _fail("divide by the number of steps: the axis runs from 0 to 1")
-        if _same(right * 8 / 9, found):
-            _fail("9 scores make 8 steps: divide by n, not by n + 1")
-        if _same(scores[:, :-1].mean(1), found) or _same(scores[:, 1:].mean(1), found):
-            _fail("you leave one end point out: count both, half each")
-        _fail(f"expected {[round(v, 3) for v in right.tolist()]}, got {[round(v, 3) for v in found.tolist()]}")
-    flat = _tensor(function(torch.full((2, 5), 0.7, dtype=torch.float64)), (2,), "the area of a constant curve")
-    if not _same(torch.full((2,), 0.7, dtype=torch.float64), flat):
-        _fail("a constant curve of 0.7 must have the area 0.7")
+    if not same(right, found):
+        if same(scores.mean(1), found):
+            fail("that is the mean: the two end points count half in the trapezoid rule")
+        if same(right * 8, found):
+            fail("divide by the number of steps: the axis runs from 0 to 1")
+        if same(right * 8 / 9, found):
+            fail("9 scores make 8 steps: divide by n, not by n + 1")
+        if same(scores[:, :-1].mean(1), found) or same(scores[:, 1:].mean(1), found):
+            fail("you leave one end point out: count both, half each")
+        fail(f"expected {[round(v, 3) for v in right.tolist()]}, got {[round(v, 3) for v in found.tolist()]}")
+    flat = tensor(function(torch.full((2, 5), 0.7, dtype=torch.float64)), (2,), "the area of a constant curve")
+    if not same(torch.full((2,), 0.7, dtype=torch.float64), flat):
+        fail("a constant curve of 0.7 must have the area 0.7")
     print("The area passed: trapezoid rule, constant curve")
 
 
@@ -272,23 +240,23 @@ def check_rebalance(function: Callable[[Tensor, Tensor, torch.Generator], Tensor
         got = (
             f"a {type(chosen).__name__}" if not isinstance(chosen, Tensor) else f"{chosen.dtype} {tuple(chosen.shape)}"
         )
-        _fail(f"a one-dimensional tensor of integer indices is expected, got {got}")
+        fail(f"a one-dimensional tensor of integer indices is expected, got {got}")
     if chosen.dtype == torch.bool:
-        _fail("a mask is not a list of indices: use mask.nonzero()[:, 0]")
+        fail("a mask is not a list of indices: use mask.nonzero()[:, 0]")
     if len(chosen) == 0 or int(chosen.min()) < 0 or int(chosen.max()) >= len(labels):
-        _fail(f"indices must lie between 0 and {len(labels) - 1} and not be empty")
+        fail(f"indices must lie between 0 and {len(labels) - 1} and not be empty")
     if len(chosen.unique()) != len(chosen):
-        _fail("some indices occur twice: draw without repetition")
+        fail("some indices occur twice: draw without repetition")
     counts = torch.bincount(labels * 3 + grounds, minlength=9)
     taken = torch.bincount(labels[chosen] * 3 + grounds[chosen], minlength=9)
     if int(taken.max()) != int(taken.min()):
-        _fail(f"cells (label x ground) are taken {taken.view(3, 3).tolist()} times: equally many of each are expected")
+        fail(f"cells (label x ground) are taken {taken.view(3, 3).tolist()} times: equally many of each are expected")
     if int(taken.min()) != int(counts.min()):
-        _fail(f"each cell is taken {int(taken.min())} times, the rarest cell would allow {int(counts.min())}")
+        fail(f"each cell is taken {int(taken.min())} times, the rarest cell would allow {int(counts.min())}")
     again = function(labels, grounds, torch.Generator().manual_seed(1))
     other = function(labels, grounds, torch.Generator().manual_seed(2))
     if not torch.equal(chosen.sort().values, again.sort().values):
-        _fail("two calls with the same generator seed differ: draw with the generator that you are given")
+        fail("two calls with the same generator seed differ: draw with the generator that you are given")
     if torch.equal(chosen.sort().values, other.sort().values):
-        _fail("another seed gives the same images: draw at random within a cell, not the first ones")
+        fail("another seed gives the same images: draw at random within a cell, not the first ones")
     print(f"Re-balancing passed: {len(chosen)} images, {int(taken.min())} from each of {len(taken)} cells")

@@ -1,0 +1,33 @@
+"""Checks of the exercises: each takes the learner's function, tries it on small cases and says what is wrong.
+
+They work in any notebook, with or without nbgrader. A check prints one line when it passes and raises `CheckFailed`
+with a diagnosis when it does not; the `NotImplementedError` of an untouched exercise passes through. One file a lesson
+or two; all of them are found here: `checks.check_grad_cam_weights`.
+"""
+
+from lessons_lib.checks.core import CheckFailed
+from lessons_lib.checks.explanations import (
+    check_counterfactual,
+    check_deletion_auc,
+    check_energy_pointing,
+    check_grad_cam_weights,
+    check_guided_relu,
+    check_integrated_gradients,
+    check_pointing_game,
+    check_rebalance,
+)
+from lessons_lib.checks.language import check_caption_score, check_inside_outside
+
+__all__ = [
+    "CheckFailed",
+    "check_caption_score",
+    "check_counterfactual",
+    "check_deletion_auc",
+    "check_energy_pointing",
+    "check_grad_cam_weights",
+    "check_guided_relu",
+    "check_inside_outside",
+    "check_integrated_gradients",
+    "check_pointing_game",
+    "check_rebalance",
+]
