@@ -227,6 +227,7 @@ def measure(models: Speakers, world: World, arm: str) -> dict[str, float]:
 
     inside_outside : mean relevance inside the box of what the word names over that outside, uniform = 1.
     word_pointing, word_energy : the maximum lies in the box; share of the relevance on the thing's pixels.
+    answer_pointing : the maximum of the answer's map lies on the pixels that decide the answer.
     occlusion_correlation, human_correlation : rank correlation of answers' maps with occlusion and human attention.
     """
     found = word_maps(arm, models, world)
@@ -236,11 +237,14 @@ def measure(models: Speakers, world: World, arm: str) -> dict[str, float]:
     answers = answer_maps(arm, models, world)
     asked = _questions(world)
     human = _kept(world, "human", lambda: area_mean(asked.attention[:], (_HATS, _HATS)).to(answers.device))
+    evidence = _kept(world, "evidence", lambda: asked.evidence_masks[:].to(answers.device))
+    decided = evidence.flatten(1).any(1)
     grids = _kept(world, "occlusion", lambda: occlusion_grids(models, world))
     return {
         "inside_outside": float(inside.mean() / outside.mean()),
         "word_pointing": float(pointing_game(found, boxes).mean()),
         "word_energy": float(energy_pointing(found, masks).mean()),
+        "answer_pointing": float(pointing_game(answers[decided], evidence[decided]).mean()),
         "occlusion_correlation": float(occlusion_correlation(answers, grids).mean()),
         "human_correlation": float(rank_correlation(area_mean(answers, (_HATS, _HATS)), human).mean()),
     }
@@ -293,9 +297,11 @@ def claims(results: Results) -> list[Claim]:
         *difference(results, "captions.absent_word", "Control: with a thing in its place that is not there, the map leaves "
                     "the box", "inside_outside", "absent_word", "grad_cam", direction="<"),
         *difference(results, "captions.guided_grad_cam", "Guided Grad-CAM has more of its relevance on the thing's pixels "
-                    "than either factor: than Grad-CAM", "word_energy", "guided_grad_cam", "grad_cam"),
+                    "than Grad-CAM", "word_energy", "guided_grad_cam", "grad_cam"),
         *difference(results, "vqa.occlusion_correlation", "Grad-CAM ranks places more like occlusion than guided backprop "
                     "does", "occlusion_correlation", "grad_cam", "guided_backprop"),
+        *difference(results, "vqa.answer_pointing", "An answer's map has its maximum on what decides the answer at least 20 "
+                    "points more often than chance", "answer_pointing", "grad_cam", "uniform", threshold=0.2),
         *value(results, "vqa.human_correlation", "Grad-CAM of the answer given agrees with where people look",
                "human_correlation", "grad_cam", threshold=0.0),
         *difference(results, "vqa.human_above_untrained", "... more than Grad-CAM of models that never learned does",

@@ -35,7 +35,7 @@ class Answerer(nn.Module):
     explain_layer : the last layer with positions, a quarter of the picture's side.
     """
 
-    explain_layer = "namer.features.relu4"
+    explain_layer = "namer." + Namer.explain_layer
 
     def __init__(
         self,

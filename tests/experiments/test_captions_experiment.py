@@ -95,7 +95,14 @@ def test_accuracy_counts_right_answers(small):
 
 
 def test_claims_follow_from_the_numbers():
-    metrics = ("inside_outside", "word_pointing", "word_energy", "occlusion_correlation", "human_correlation")
+    metrics = (
+        "inside_outside",
+        "word_pointing",
+        "word_energy",
+        "answer_pointing",
+        "occlusion_correlation",
+        "human_correlation",
+    )
     arms = {arm: {name: [0.5, 0.51] for name in metrics} for arm in captions.ARMS}
     arms["grad_cam"]["inside_outside"] = [4.0, 4.1]
     arms["uniform"]["word_pointing"] = [0.15, 0.16]
@@ -108,4 +115,4 @@ def test_claims_follow_from_the_numbers():
     assert found["captions.inside_outside"] and found["captions.inside_outside_above_guided"]
     assert found["captions.word_pointing"]
     assert not found["vqa.occlusion_correlation"] and not found["vqa.accuracy"]
-    assert found["vqa.human_correlation"]
+    assert found["vqa.human_correlation"] and not found["vqa.answer_pointing"]
