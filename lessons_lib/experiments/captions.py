@@ -213,8 +213,8 @@ def answer_maps(arm: str, models: Speakers, world: World) -> Tensor:
 
 
 def occlusion_grids(models: Speakers, world: World) -> Tensor:
-    """How far each answer's score drops when a quarter-wide grey patch covers a place, (Q, 7, 7)."""
-    asked, window = _questions(world), world.test.size // 4
+    """How far each answer's score drops when a grey patch, a sixth of the side wide, covers a place, (Q, 11, 11)."""
+    asked, window = _questions(world), world.test.size // 6
     grids = []
     for n, question in enumerate(asked.questions):
         network, image = models.answerer.asked(question), asked.images[n : n + 1]
