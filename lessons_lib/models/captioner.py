@@ -1,7 +1,8 @@
 """A captioner without attention: a convolutional network, whose summary of the picture is one vector, and an LSTM.
 
-After NeuralTalk2, the captioner that the Grad-CAM paper explains (arXiv 1610.02391): the picture's vector is what the
-LSTM reads first, then come the words. The network never chooses where to look.
+After the captioner that the Grad-CAM paper explains, NeuralTalk2 (arXiv 1610.02391), which hands the picture's vector to
+the LSTM before the first word. Here it comes with every word, as in m-RNN (Mao et al., arXiv 1412.6632): with little
+training the LSTM forgets what it was told only once. The network never chooses where to look.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class Captioner(nn.Module):
     ----------
     vocabulary : of `caption_vocabulary`.
     namer : the network that it sees with, already trained. It is copied and stays as it is: only the language model
-        learns, as in the first phase of NeuralTalk2.
-    hidden : length of a word's vector and of the LSTM's state.
+        learns, as in the first phase of training NeuralTalk2.
+    hidden : length of the vectors of picture and words and of the LSTM's state.
     size : side of the pictures that the namer was trained on; kept for whoever prepares pictures.
     seed : decides the initial weights; the global random state is left alone.
 
@@ -74,27 +75,25 @@ class Captioner(nn.Module):
         """`forward` from the picture's vector on, for a training that looks at each picture once."""
         if tokens.ndim != 2 or len(tokens) != len(seen):
             raise ValueError(f"tokens must be ({len(seen)}, L), one sentence a picture, got {tuple(tokens.shape)}")
-        state = self._first(seen)
+        picture = torch.tanh(self.picture(seen))
+        state = self.cell(self.dropout(picture))
         start = tokens.new_full((len(tokens), 1), self.vocabulary.numbers[START])
         logits = []
         for word in torch.cat([start, tokens[:, :-1]], 1).unbind(1):
-            state = self.cell(self.words(word), state)
+            state = self.cell(self.words(word) + picture, state)
             logits.append(self.out(self.dropout(state[0])))
         return torch.stack(logits, 1)
-
-    def _first(self, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """The LSTM's state after it has read the picture's vector."""
-        return self.cell(self.dropout(torch.tanh(self.picture(seen))))
 
     @torch.no_grad()
     def say(self, images: Tensor, *, longest: int = 20) -> list[tuple[str, ...]]:
         """The sentence for each picture (B, 3, S, S): the likeliest word after the likeliest word, without END."""
         numbers = self.vocabulary.numbers
-        state = self._first(self.look(images))
+        picture = torch.tanh(self.picture(self.look(images)))
+        state = self.cell(picture)
         word = torch.full((len(images),), numbers[START], device=images.device)
         found, going = [], torch.ones(len(images), dtype=torch.bool, device=images.device)
         for _ in range(longest):
-            state = self.cell(self.words(word), state)
+            state = self.cell(self.words(word) + picture, state)
             logits = self.out(state[0])
             logits[:, : numbers[END]] = -torch.inf  # padding, <unk> and START are not said
             word = logits.argmax(1)
