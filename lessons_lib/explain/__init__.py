@@ -20,6 +20,14 @@ _HOMES = {
     "segments": ("segments_to_map", "superpixels"),
     "attention": ("attention_rollout", "vit_attention"),
     "words": ("gradient_words", "gradient_x_input_words", "grad_cam_words", "occlusion_words", "winning_ngrams"),
+    "video": (
+        "background_difference",
+        "frame_difference",
+        "grad_cam_video",
+        "gradient_video",
+        "occlusion_video",
+        "order_score",
+    ),
     "registry": ("METHODS", "Method", "explain"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
