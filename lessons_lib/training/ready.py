@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +31,7 @@ WORLD = {  # what the models of lesson 03 and of the demo have seen; the place s
 KINDS = ("colour", "is_colour", "exists", "side", "beside", "doing", "animal", "using", "clothes")
 SEED, PICTURES, SIZE = 20_001, 6000, 48
 EPOCHS = {"namer": 4, "captioner": 6, "answerer": 6}
+_LOCK = threading.Lock()  # two threads that ask at once: the second waits and finds what the first has made
 _FORMAT = 1  # raise it when a change of models or world makes what is kept useless
 
 
@@ -52,7 +54,11 @@ def kept_at() -> Path:
 
 
 def _models(progress: Progress) -> tuple[Captioner, Answerer]:
-    path = kept_at()
+    with _LOCK:
+        return _found_or_made(kept_at(), progress)
+
+
+def _found_or_made(path: Path, progress: Progress) -> tuple[Captioner, Answerer]:
     try:
         return _rebuild(torch.load(path, map_location="cpu", weights_only=True))
     except FileNotFoundError:
