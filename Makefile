@@ -7,9 +7,11 @@ TORCH_INDEX ?=
 NB_TIMEOUT ?= 180
 # Jupyter refuses to run as root (in a container, say) unless it is told to
 LAB_OPTIONS ?= $(if $(filter 0,$(shell id -u 2>/dev/null)),--allow-root)
+# of Voilà, such as --no-browser or --port=9000
+DEMO_OPTIONS ?=
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(max(1, min(4, len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())))")
 
-.PHONY: help lab test bench notebooks lint format student clean
+.PHONY: help lab demo test test-browser bench notebooks lint format student clean
 .DEFAULT_GOAL := help
 
 help:  ## List what make can do
@@ -34,6 +36,10 @@ $(VENV)/.test: pyproject.toml | $(BIN)/python
 
 lab: $(VENV)/.lab  ## Install the course and open it in JupyterLab
 	$(BIN)/python -m jupyter lab $(LAB_OPTIONS) notebooks/00_start_here.ipynb
+
+demo: $(VENV)/.lab  ## Serve the web demo: classify, caption, ask
+	$(BIN)/python -m pip install --quiet -e ".[demo]"
+	$(BIN)/python -m lessons_lib.show.demo $(DEMO_OPTIONS)
 
 test: $(VENV)/.test  ## Install and run everything that CI runs; pytest's summary comes last
 	$(BIN)/ruff check .

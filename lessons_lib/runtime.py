@@ -26,7 +26,10 @@ _MINUTES = {  # lesson -> minutes to run it through on two CPU cores, with a GPU
     "00_start_here": (1, 1),
     "01_visual_explanations": (2, 1),
     "02_judging_explanations": (2, 1),
+    "03_captions_and_questions": (2, 1),
     "04_failure_modes": (1, 1),
+    "05_text_and_video": (2, 1),
+    "demo": (1, 1),
 }
 
 

@@ -18,6 +18,7 @@ _HOMES = {
     "perturbation": ("occlusion", "rise"),
     "surrogates": ("kernel_shap", "kernel_shap_values", "lime", "shapley"),
     "segments": ("segments_to_map", "superpixels"),
+    "cross_attention": ("cross_rollout", "matching_logit", "sentence_map", "word_maps"),
     "attention": ("attention_rollout", "vit_attention"),
     "words": ("gradient_words", "gradient_x_input_words", "grad_cam_words", "occlusion_words", "winning_ngrams"),
     "video": (
