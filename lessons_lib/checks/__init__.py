@@ -17,6 +17,7 @@ from lessons_lib.checks.explanations import (
     check_rebalance,
 )
 from lessons_lib.checks.language import check_caption_score, check_inside_outside
+from lessons_lib.checks.text_and_video import check_order_score, check_spread_ngrams, check_time_weights
 
 __all__ = [
     "CheckFailed",
@@ -28,6 +29,9 @@ __all__ = [
     "check_guided_relu",
     "check_inside_outside",
     "check_integrated_gradients",
+    "check_order_score",
     "check_pointing_game",
     "check_rebalance",
+    "check_spread_ngrams",
+    "check_time_weights",
 ]

@@ -30,6 +30,7 @@ from lessons_lib.experiments.runner import Results, device_for, difference, valu
 from lessons_lib.explain import explain, occlusion
 from lessons_lib.models.answerer import Answerer
 from lessons_lib.models.captioner import Captioner
+from lessons_lib.models.namer import Namer
 from lessons_lib.training.language import train_answerer, train_captioner, train_namer
 from lessons_lib.training.ready import KINDS, WORLD
 
@@ -81,11 +82,10 @@ class World:
 
 @dataclass
 class Speakers:
-    """The two models; a third that answers without looking; and captioner and answerer with random weights."""
+    """The two models, and captioner and answerer with random weights."""
 
     captioner: Captioner
     answerer: Answerer
-    blind: Answerer
     untrained: tuple[Captioner, Answerer]
 
 
@@ -122,12 +122,15 @@ def train(
         captions = [data.captions[n] for n in range(len(data))]
         options = {"epochs": epochs[1], "seed": seed, "progress": progress("captioner")}
         captioner = train_captioner(namer, data.images, captions, **options)
-        asked = (data.images, world.asked.questions, world.asked.answers, world.asked.image_index)
-        options = {"epochs": epochs[2], "seed": seed}
-        answerer = train_answerer(namer, *asked, progress=progress("answerer"), **options)
-        blind = train_answerer(namer, *asked, blind=True, progress=progress("blind"), **options)
-        world.cache["models"] = Speakers(captioner, answerer, blind, _untrained(captioner, answerer, seed))
+        answerer = _train_answerer(world, namer, seed, profile, progress=progress("answerer"))
+        world.cache["models"] = Speakers(captioner, answerer, _untrained(captioner, answerer, seed))
     return world.cache["models"]
+
+
+def _train_answerer(world: World, namer: Namer, seed: int, profile: str, **options: object) -> Answerer:
+    asked, epochs = world.asked, SIZES[profile]["epochs"][2]
+    columns = (asked.questions, asked.answers, asked.image_index)
+    return train_answerer(namer, world.train.images, *columns, epochs=epochs, seed=seed, **options)
 
 
 def _untrained(captioner: Captioner, answerer: Answerer, seed: int) -> tuple[Captioner, Answerer]:
@@ -258,6 +261,7 @@ def extra(world: World, seed: int, profile: str = "quick") -> dict[str, float]:
     that are there which the caption names.  words : how many words were explained.
     """
     models = train(world, "grad_cam", seed, profile)
+    blind = _train_answerer(world, models.answerer.namer, seed, profile, blind=True)
     said, words = words_of(models.captioner, world.test)
     kinds = kinds_of_words(world.test)
     named = [{kinds[word] for word in caption if word in kinds} for caption in said]
@@ -265,7 +269,7 @@ def extra(world: World, seed: int, profile: str = "quick") -> dict[str, float]:
     hits = sum(len(a & b) for a, b in zip(named, shown))
     return {
         "accuracy": accuracy(models.answerer, world.asked_test),
-        "question_only_accuracy": accuracy(models.blind, world.asked_test),
+        "question_only_accuracy": accuracy(blind, world.asked_test),
         "object_precision": hits / max(1, sum(map(len, named))),
         "object_recall": hits / max(1, sum(map(len, shown))),
         "words": float(len(world.cache["words"][1])) if "words" in world.cache else float(len(words)),

@@ -1,8 +1,8 @@
 """A captioner without attention: a convolutional network, whose summary of the picture is one vector, and an LSTM.
 
-After the captioner that the Grad-CAM paper explains, NeuralTalk2 (arXiv 1610.02391), which hands the picture's vector to
-the LSTM before the first word. Here it comes with every word, as in m-RNN (Mao et al., arXiv 1412.6632): with little
-training the LSTM forgets what it was told only once. The network never chooses where to look.
+After NeuralTalk2, the captioner that the Grad-CAM paper explains (arXiv 1610.02391). The picture's vector comes with every
+word, as in m-RNN (Mao et al., arXiv 1412.6632): told only once, the LSTM forgets it when training is as short as here. The
+network never chooses where to look.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Captioner(nn.Module):
     ----------
     vocabulary : of `caption_vocabulary`.
     namer : the network that it sees with, already trained. It is copied and stays as it is: only the language model
-        learns, as in the first phase of training NeuralTalk2.
+        learns.
     hidden : length of the vectors of picture and words and of the LSTM's state.
     size : side of the pictures that the namer was trained on; kept for whoever prepares pictures.
     seed : decides the initial weights; the global random state is left alone.

@@ -27,7 +27,7 @@ def small():
 def test_every_arm_explains_the_same_models(small):
     world, models = small
     assert captions.train(world, "uniform", 1200) is models
-    assert models.captioner.size == 32 and models.blind.blind and not models.answerer.blind
+    assert models.captioner.size == 32 and not models.answerer.blind
 
 
 def test_words_name_what_is_in_the_picture(small):
@@ -116,3 +116,11 @@ def test_claims_follow_from_the_numbers():
     assert found["captions.word_pointing"]
     assert not found["vqa.occlusion_correlation"] and not found["vqa.accuracy"]
     assert found["vqa.human_correlation"] and not found["vqa.answer_pointing"]
+
+
+def test_extra_compares_with_a_model_that_sees_nothing(small):
+    world, models = small
+    found = captions.extra(world, 1200)
+    assert set(found) == {"accuracy", "question_only_accuracy", "object_precision", "object_recall", "words"}
+    assert found["accuracy"] == pytest.approx(captions.accuracy(models.answerer, world.asked_test))
+    assert found["question_only_accuracy"] != found["accuracy"] and 0 < found["object_precision"] <= 1
