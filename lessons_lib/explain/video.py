@@ -47,7 +47,7 @@ def grad_cam_video(
 
     A head that averages over time, height and width before a linear layer has the same gradient w_k / (T' h w)
     everywhere, so both ways give one map. They differ where the head weights time. If such a head is linear in the
-    means over height and width, the signed maps per time step (relu=False, times h w) sum to the logit less its bias,
+    means over height and width, the signed maps per time step (relu=False) sum to the logit less its bias,
     and their sum at a time step is what that step contributes to the logit; pooled maps have no such property.
 
     The map is summed from zero. The public baseline of Something-Something (TwentyBN) starts it from an array of
