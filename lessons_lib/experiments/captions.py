@@ -200,7 +200,10 @@ def _replaced(caption: tuple[str, ...], word: Word, pictures: Scenes) -> tuple[s
 
 # ---------------------------------------- answers
 def answer_maps(arm: str, models: Speakers, world: World) -> Tensor:
-    """The arm's map (Q, S, S) for the answer that the model gives to each of the questions that are looked at."""
+    """The arm's map (Q, S, S) for the answer that the model gives to each of the questions that are looked at.
+
+    "other_score" takes the second-best answer, and so does "absent_word", which is about words and has no other for answers.
+    """
     answerer = models.untrained[1] if arm == "random_weights" else models.answerer
     maps = []
     for n, question in enumerate(_questions(world).questions):
@@ -286,7 +289,11 @@ def accuracy(model: Answerer, asked: SceneQuestions) -> float:
 
 
 def claims(results: Results) -> list[Claim]:
-    """What the lesson asserts. Thresholds were fixed before the first run on the seeds that are reported."""
+    """What the lesson asserts. Thresholds were fixed before the first run on the seeds that are reported.
+
+    One claim was dropped when tuning seeds refuted it: that people's attention agrees more with Grad-CAM than with a
+    blob in the middle. It does not, and the lesson says so.
+    """
     found = [
         *value(results, "captions.inside_outside", "Grad-CAM's relevance for a word inside the box of what it names is "
                "more than 1.5 times that outside", "inside_outside", "grad_cam", threshold=1.5),

@@ -1,4 +1,4 @@
-"""A small vision-language transformer that aligns before it fuses, in the manner of ALBEF; it trains in a minute on a CPU.
+"""A small vision-language transformer that aligns before it fuses, in the manner of ALBEF.
 
 References
 ----------
