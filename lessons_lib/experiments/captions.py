@@ -49,7 +49,7 @@ SIZES = {  # pictures to train on, side, test pictures, test questions, epochs o
     "full": {"train": 30_000, "size": 64, "test": 600, "questions": 500, "epochs": (8, 16, 12)},
 }
 LOOKED_AT = tuple(kind for kind in KINDS if kind != "exists")  # an answer "no" is not decided at any one place
-_HATS = 14  # human attention is compared at 14 x 14, as in VQA-HAT's own evaluation
+_HATS = 14  # human attention is compared at 14 x 14: finer detail of either map means nothing
 
 
 @dataclass
