@@ -29,6 +29,7 @@ _MINUTES = {  # lesson -> minutes to run it through on two CPU cores, with a GPU
     "03_captions_and_questions": (2, 1),
     "04_failure_modes": (1, 1),
     "05_text_and_video": (2, 1),
+    "06_vision_language_transformers": (3, 1),
     "demo": (1, 1),
 }
 

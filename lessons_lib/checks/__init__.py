@@ -18,6 +18,7 @@ from lessons_lib.checks.explanations import (
 )
 from lessons_lib.checks.language import check_caption_score, check_inside_outside
 from lessons_lib.checks.text_and_video import check_order_score, check_spread_ngrams, check_time_weights
+from lessons_lib.checks.vision_language import check_hard_negative_weights, check_word_map
 
 __all__ = [
     "CheckFailed",
@@ -27,6 +28,7 @@ __all__ = [
     "check_energy_pointing",
     "check_grad_cam_weights",
     "check_guided_relu",
+    "check_hard_negative_weights",
     "check_inside_outside",
     "check_integrated_gradients",
     "check_order_score",
@@ -34,4 +36,5 @@ __all__ = [
     "check_rebalance",
     "check_spread_ngrams",
     "check_time_weights",
+    "check_word_map",
 ]

@@ -10,6 +10,7 @@ from lessons_lib.evidence.faithfulness import (
     occlusion_correlation,
     rank_correlation,
 )
+from lessons_lib.evidence.grounding import chosen_proposals, grounding_accuracy
 from lessons_lib.evidence.localisation import (
     box_iou,
     box_of_map,
@@ -43,9 +44,11 @@ __all__ = [
     "box_of_map",
     "boxes_of_masks",
     "cascading_randomisation",
+    "chosen_proposals",
     "cost",
     "deletion",
     "energy_pointing",
+    "grounding_accuracy",
     "independent_randomisation",
     "insertion",
     "inside_outside",

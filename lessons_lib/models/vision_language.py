@@ -117,12 +117,17 @@ class VisionLanguageTransformer(nn.Module):
         """The learnable temperature of the contrastive loss, kept within 0.001 and 0.5."""
         return self.log_temperature.exp().clamp(0.001, 0.5)
 
-    def encode_images(self, images: Tensor) -> Tensor:
-        """Tokens (B, 1 + h w, D) of images (B, 3, H, W) in [0, 1], the image class token first."""
+    def encode_images(self, images: Tensor, patches: Tensor | None = None) -> Tensor:
+        """Tokens (B, 1 + h w, D) of images (B, 3, H, W) in [0, 1], the image class token first.
+
+        patches (B, n) int64 : encode only these patches of each image, numbered row by row: (B, 1 + n, D).
+        """
         if images.ndim != 4 or tuple(images.shape[1:]) != (3, *self.size):
             raise ValueError(f"images must be (B, 3, {self.size[0]}, {self.size[1]}), got {tuple(images.shape)}")
-        patches = self.stem((images - 0.5) / 0.25).flatten(2).transpose(1, 2) + self.image_places
-        states = torch.cat([self.image_class.expand(len(images), -1, -1), patches], 1)
+        seen = self.stem((images - 0.5) / 0.25).flatten(2).transpose(1, 2) + self.image_places
+        if patches is not None:
+            seen = seen.gather(1, patches[..., None].expand(-1, -1, seen.shape[2]))
+        states = torch.cat([self.image_class.expand(len(images), -1, -1), seen], 1)
         for block in self.image:
             states = block(states)
         return self.image_norm(states)
