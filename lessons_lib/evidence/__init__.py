@@ -25,6 +25,7 @@ from lessons_lib.evidence.localisation import (
 )
 from lessons_lib.evidence.sanity import (
     cascading_randomisation,
+    centre_gaussian,
     independent_randomisation,
     layers_top_down,
     map_similarity,
@@ -44,6 +45,7 @@ __all__ = [
     "box_of_map",
     "boxes_of_masks",
     "cascading_randomisation",
+    "centre_gaussian",
     "chosen_proposals",
     "cost",
     "deletion",

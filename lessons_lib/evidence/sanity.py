@@ -267,3 +267,19 @@ def permute_labels(labels: Tensor, seed: int) -> Tensor:
         raise ValueError("labels must be a tensor (N,), one label an image")
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     return labels[order.to(labels.device)]
+
+
+def centre_gaussian(height: int, width: int, *, spread: float = 0.2) -> Tensor:
+    """A blob in the middle, (H, W), 1 at its top: the map that sees neither picture nor model.
+
+    spread : standard deviation, as a share of each side. What is drawn or photographed on purpose stands near the
+    middle, so a method that does not beat this map has shown nothing.
+
+    Raises
+    ------
+    ValueError : sides or a spread that are not positive.
+    """
+    if height < 1 or width < 1 or spread <= 0:
+        raise ValueError(f"sides and spread must be positive, got {height}, {width} and {spread}")
+    y, x = (((torch.arange(n) + 0.5) / n - 0.5) ** 2 for n in (height, width))
+    return torch.exp(-(y[:, None] + x) / (2 * spread**2))

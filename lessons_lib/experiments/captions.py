@@ -19,6 +19,7 @@ from data_fetch.worlds.scenes.vocabulary import KINDS as NAMES_OF_KINDS
 from lessons_lib.evidence import (
     Claim,
     area_mean,
+    centre_gaussian,
     energy_pointing,
     inside_outside,
     masks_from_boxes,
@@ -352,7 +353,5 @@ def _questions(world: World) -> SceneQuestions:
 
 def _control(arm: str, image: Tensor) -> Tensor:
     size = image.shape[-1]
-    if arm == "uniform":
-        return image.new_ones(1, size, size)
-    line = ((torch.arange(size, device=image.device) + 0.5) / size - 0.5) ** 2
-    return torch.exp(-(line[:, None] + line) / (2 * 0.2**2))[None]
+    made = torch.ones(size, size) if arm == "uniform" else centre_gaussian(size, size)
+    return made[None].to(image.device)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from data_fetch.mosaics import mosaics
 from data_fetch.worlds.shapes import Shapes, shapes
 from lessons_lib import evidence as ev
-from lessons_lib.evidence import Claim
+from lessons_lib.evidence import Claim, centre_gaussian
 from lessons_lib.experiments.runner import device_for, difference, value
 from lessons_lib.explain import explain, occlusion
 from lessons_lib.models.small import SmallCNN
@@ -150,8 +150,7 @@ def _control(arm: str, images: Tensor, seed: int) -> Tensor:
     if arm == "random_map":
         return torch.rand(batch, height, width, generator=torch.Generator().manual_seed(seed)).to(images.device)
     if arm == "centre_gaussian":
-        y, x = (((torch.arange(n) + 0.5) / n - 0.5) ** 2 for n in (height, width))
-        return torch.exp(-(y[:, None] + x) / (2 * 0.2**2)).expand(batch, height, width).to(images.device)
+        return centre_gaussian(height, width).expand(batch, height, width).to(images.device)
     sobel = torch.tensor([[1.0, 0, -1], [2, 0, -2], [1, 0, -1]], device=images.device)
     grey = F.pad(images.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
     return F.conv2d(grey, torch.stack([sobel, sobel.t()])[:, None]).norm(dim=1)

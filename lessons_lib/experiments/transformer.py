@@ -18,6 +18,7 @@ from data_fetch.worlds.scenes.spoken import Noun, Told, absent_things, nouns_of,
 from lessons_lib.evidence import (
     Claim,
     boxes_of_masks,
+    centre_gaussian,
     energy_pointing,
     grounding_accuracy,
     masks_from_boxes,
@@ -371,7 +372,5 @@ def kept(world: World, name: str, make):
 
 
 def _control(arm: str, size: int, device: torch.device) -> Tensor:
-    if arm == "uniform":
-        return torch.ones(1, size, size, device=device)
-    line = ((torch.arange(size, device=device) + 0.5) / size - 0.5) ** 2
-    return torch.exp(-(line[:, None] + line) / (2 * 0.2**2))[None]
+    made = torch.ones(size, size) if arm == "uniform" else centre_gaussian(size, size)
+    return made[None].to(device)

@@ -12,6 +12,7 @@ from torch import nn
 
 from lessons_lib.evidence import (
     cascading_randomisation,
+    centre_gaussian,
     independent_randomisation,
     layers_top_down,
     map_similarity,
@@ -388,6 +389,15 @@ def test_permuted_labels_keep_their_frequencies_and_lose_their_order(seed):
     assert not torch.equal(permuted, permute_labels(labels, seed + 1))
     with pytest.raises(ValueError, match=r"\(N,\)"):
         permute_labels(labels[None], seed)
+
+
+def test_the_blob_is_highest_in_the_middle_and_falls_as_a_gaussian():
+    blob = centre_gaussian(5, 9, spread=0.25)
+    assert blob.shape == (5, 9) and blob.argmax() == 2 * 9 + 4 and blob[2, 4] == 1
+    assert blob[2, 5] == pytest.approx(math.exp(-((1 / 9) ** 2) / (2 * 0.25**2)))
+    torch.testing.assert_close(blob, blob.flip(0, 1))
+    with pytest.raises(ValueError, match="positive"):
+        centre_gaussian(4, 4, spread=0)
 
 
 @pytest.mark.gpu
