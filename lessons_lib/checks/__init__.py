@@ -19,6 +19,7 @@ from lessons_lib.checks.explanations import (
 from lessons_lib.checks.language import check_caption_score, check_inside_outside
 from lessons_lib.checks.text_and_video import check_order_score, check_spread_ngrams, check_time_weights
 from lessons_lib.checks.vision_language import check_hard_negative_weights, check_word_map
+from lessons_lib.checks.zero_shot import check_generalised_accuracy, check_importance_loss, check_transfer_loss
 
 __all__ = [
     "CheckFailed",
@@ -26,9 +27,11 @@ __all__ = [
     "check_counterfactual",
     "check_deletion_auc",
     "check_energy_pointing",
+    "check_generalised_accuracy",
     "check_grad_cam_weights",
     "check_guided_relu",
     "check_hard_negative_weights",
+    "check_importance_loss",
     "check_inside_outside",
     "check_integrated_gradients",
     "check_order_score",
@@ -36,5 +39,6 @@ __all__ = [
     "check_rebalance",
     "check_spread_ngrams",
     "check_time_weights",
+    "check_transfer_loss",
     "check_word_map",
 ]

@@ -355,7 +355,8 @@ def claims(results: Results) -> list[Claim]:
                     "sentence's map", "noun_pointing", "product", "sentence"),
         *difference(results, "transformer.absent_word", "Control: with a thing in its place that is not there, less of the "
                     "map lies on what was there", "noun_energy", "absent_word", "product", direction="<"),
-        *difference(results, "transformer.other_caption", "Control: and still less in another picture's caption",
+        *difference(results, "transformer.other_caption", "Control: less of it, too, for a noun of another "
+                    "picture's caption",
                     "noun_energy", "other_caption", "product", direction="<"),
         *difference(results, "transformer.questions", "Asked for a thing's colour, the map of its noun has the maximum in "
                     "the thing's box at least 20 points more often than chance",

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from data_fetch.words import Vocabulary, split_words
 from data_fetch.worlds.scenes import SceneQuestions, Scenes
 from data_fetch.worlds.scenes.pairs import Captioned, asserted, shown
+from lessons_lib.models.captioner import check_known
 from lessons_lib.models.vision_language import MASK, VisionLanguageTransformer, tokenise, vocabulary_of
 from lessons_lib.models.vision_language_losses import (
     contrastive_loss,
@@ -56,11 +57,11 @@ class Pretrained:
 
         Raises
         ------
-        ValueError : words that the model does not know, named in the message, or a text of more than 11 words.
+        ValueError : no words, words that the model does not know (the message names them and close ones), or a text
+            of more than 11 words.
         """
-        strange = sorted({word for text in texts for word in text if word not in self.vocabulary})
-        if strange:
-            raise ValueError(f"the model does not know {', '.join(strange)}; it knows {len(self.vocabulary) - 4} words")
+        for text in texts:
+            check_known(text, self.vocabulary)
         return tokenise(self.vocabulary, texts, LENGTH).to(self.model.image_class.device)
 
 
