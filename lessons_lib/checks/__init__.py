@@ -16,6 +16,7 @@ from lessons_lib.checks.explanations import (
     check_pointing_game,
     check_rebalance,
 )
+from lessons_lib.checks.gender_bias import check_appearance_confusion, check_confident_quotient, check_token_mask
 from lessons_lib.checks.language import check_caption_score, check_inside_outside
 from lessons_lib.checks.text_and_video import check_order_score, check_spread_ngrams, check_time_weights
 from lessons_lib.checks.vision_language import check_hard_negative_weights, check_word_map
@@ -23,7 +24,9 @@ from lessons_lib.checks.zero_shot import check_generalised_accuracy, check_impor
 
 __all__ = [
     "CheckFailed",
+    "check_appearance_confusion",
     "check_caption_score",
+    "check_confident_quotient",
     "check_counterfactual",
     "check_deletion_auc",
     "check_energy_pointing",
@@ -39,6 +42,7 @@ __all__ = [
     "check_rebalance",
     "check_spread_ngrams",
     "check_time_weights",
+    "check_token_mask",
     "check_transfer_loss",
     "check_word_map",
 ]
