@@ -195,8 +195,9 @@ def measure(model: Captioner, world: World) -> dict[str, float]:
 def claims(results: Results) -> list[Claim]:
     """What the lesson asserts; the thresholds were fixed before the first run on the seeds that are reported.
 
-    Ratio and divergence compare women and men who do the same kind of thing (`same_activities`). Of the balanced set as a
-    whole the ratio is no better for Equalizer, since the baseline's errors in both directions cancel; see `ratio_distance`.
+    Ratio and divergence are those of the balanced set as a whole, as in the paper; there the baseline's errors in both
+    directions cancel. ..._same_activities compare women and men who do the same kind of thing (`same_activities`). They
+    were added on tuning seeds.
     """
 
     def less(id: str, text: str, metric: str, arm: str = "equalizer", other: str = "baseline") -> list[Claim]:
@@ -207,8 +208,12 @@ def claims(results: Results) -> list[Claim]:
 
     return [
         *_scaled(results, "error_rate", "On the balanced set the error rate falls by a third or more", "error_rate", 2 / 3, -1),
-        *less("ratio", "Among those who do the same, the share of women named is nearer to the truth", "share_distance"),
-        *less("divergence", "Among those who do the same, outcomes of women and men differ less", "divergence"),
+        *less("ratio", "On the whole balanced set the ratio of women's to men's words is nearer to the truth",
+              "ratio_distance"),
+        *less("ratio_same_activities", "Among those who do the same, the share of women named is nearer to the truth",
+              "share_distance"),
+        *less("divergence", "On the whole balanced set outcomes of women and men differ less", "total_divergence"),
+        *less("divergence_same_activities", "Among those who do the same, outcomes of women and men differ less", "divergence"),
         *more("pointing", "The gender word's map has its maximum on the person more often", "pointing"),
         *more("unknown_as_person", "Where nothing tells, more captions name no gender", "unknown_as_person"),
         *less("beats_rebalancing", "Its error rate is below that of Balanced", "error_rate", other="balanced"),

@@ -159,11 +159,13 @@ def test_map_of_the_word_is_that_of_the_bound_caption(small):
 def test_claims_follow_from_the_numbers():
     good = {"error_rate": 0.1, "share_distance": 0.1, "divergence": 0.1, "pointing": 0.6, "unknown_as_person": 0.6}
     bad = {"error_rate": 0.3, "share_distance": 0.4, "divergence": 0.4, "pointing": 0.3, "unknown_as_person": 0.2}
+    good |= {"ratio_distance": 0.1, "total_divergence": 0.02}
+    bad |= {"ratio_distance": 0.3, "total_divergence": 0.2}
     quality = {"bleu4": 0.5, "cider": 2.0}
     arms = {arm: {k: [v, v + 0.001] for k, v in {**bad, **quality}.items()} for arm in equalizer.ARMS}
     arms["equalizer"] = {k: [v, v + 0.002] for k, v in {**good, **quality}.items()}
     found = {claim.id: claim.holds for claim in equalizer.claims({"arms": arms})}
-    assert all(found.values()) and len(found) == 14
+    assert all(found.values()) and len(found) == 16
     arms["equalizer"]["error_rate"] = [0.21, 0.22]  # falls, but by less than a third
     arms["equalizer"]["bleu4"] = [0.485, 0.486]
     found = {claim.id: claim.holds for claim in equalizer.claims({"arms": arms})}
