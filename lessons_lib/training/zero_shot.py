@@ -2,8 +2,8 @@
 
 1. `fit_map` learns from seen classes which neurons matter to a class that is described so (and, with its two sides
    exchanged, what it means that a neuron matters).  2. `fit_rows` finds the classifier rows whose neurons matter as the
-   map says.  3. Nothing else is trained: backbone and old rows stay. Facts are those of shared/methods and of the paper
-   (arXiv 1808.02861); where a number differs from the paper's program, the docstring says so.
+   map says.  3. Nothing else is trained: backbone and old rows stay. After Choose Your Neuron (arXiv 1808.02861); where
+   a number differs from the authors' program, the docstring says so.
 """
 
 from __future__ import annotations
