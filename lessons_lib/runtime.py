@@ -32,6 +32,10 @@ _MINUTES = {  # lesson -> minutes to run it through on two CPU cores, with a GPU
     "06_vision_language_transformers": (3, 1),
     "07_gender_bias": (2, 1),
     "08_zero_shot": (2, 1),
+    "09_localization": (3, 1),
+    "10_transfer_across_domains": (2, 1),
+    "11_distribution_shift": (2, 1),
+    "12_compositional_reasoning": (2, 1),
     "demo": (1, 1),
 }
 

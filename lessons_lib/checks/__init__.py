@@ -5,7 +5,10 @@ with a diagnosis when it does not; the `NotImplementedError` of an untouched exe
 or two; all of them are found here: `checks.check_grad_cam_weights`.
 """
 
+from lessons_lib.checks.compositional_reasoning import check_attention_term, check_other_image, check_quadrants
 from lessons_lib.checks.core import CheckFailed
+from lessons_lib.checks.distribution_shift import check_box_score, check_ranking_loss, check_zero_out
+from lessons_lib.checks.domains import check_attended_features, check_foreground_loss, check_reverse_gradient
 from lessons_lib.checks.explanations import (
     check_counterfactual,
     check_deletion_auc,
@@ -18,6 +21,7 @@ from lessons_lib.checks.explanations import (
 )
 from lessons_lib.checks.gender_bias import check_appearance_confusion, check_confident_quotient, check_token_mask
 from lessons_lib.checks.language import check_caption_score, check_inside_outside
+from lessons_lib.checks.localization import check_external_loss, check_mining_loss, check_soft_mask
 from lessons_lib.checks.text_and_video import check_order_score, check_spread_ngrams, check_time_weights
 from lessons_lib.checks.vision_language import check_hard_negative_weights, check_word_map
 from lessons_lib.checks.zero_shot import check_generalised_accuracy, check_importance_loss, check_transfer_loss
@@ -25,11 +29,16 @@ from lessons_lib.checks.zero_shot import check_generalised_accuracy, check_impor
 __all__ = [
     "CheckFailed",
     "check_appearance_confusion",
+    "check_attended_features",
+    "check_attention_term",
+    "check_box_score",
     "check_caption_score",
     "check_confident_quotient",
     "check_counterfactual",
     "check_deletion_auc",
     "check_energy_pointing",
+    "check_external_loss",
+    "check_foreground_loss",
     "check_generalised_accuracy",
     "check_grad_cam_weights",
     "check_guided_relu",
@@ -37,12 +46,19 @@ __all__ = [
     "check_importance_loss",
     "check_inside_outside",
     "check_integrated_gradients",
+    "check_mining_loss",
     "check_order_score",
+    "check_other_image",
     "check_pointing_game",
+    "check_quadrants",
+    "check_ranking_loss",
     "check_rebalance",
+    "check_reverse_gradient",
+    "check_soft_mask",
     "check_spread_ngrams",
     "check_time_weights",
     "check_token_mask",
     "check_transfer_loss",
     "check_word_map",
+    "check_zero_out",
 ]
