@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 
 import torch
@@ -67,6 +68,12 @@ def word_maps(captioner: Captioner, images: Tensor, captions: Sequence[Sequence[
     return grad_cam(network, images, lambda scores: scores, "captioner." + Captioner.explain_layer, size="images")
 
 
+def need_pycocoevalcap() -> None:
+    """Raise an ImportError that says how to install pycocoevalcap where it is missing; it is not loaded here."""
+    if importlib.util.find_spec("pycocoevalcap") is None:
+        raise ImportError("the quality of captions needs pycocoevalcap: pip install pycocoevalcap")
+
+
 def caption_quality(captions: Sequence[Sequence[str]], data: Portraits) -> dict[str, float]:
     """BLEU-4 and CIDEr by pycocoevalcap, on words; every word for a person counts as "person" on both sides.
 
@@ -76,11 +83,10 @@ def caption_quality(captions: Sequence[Sequence[str]], data: Portraits) -> dict[
     ------
     ImportError : pycocoevalcap is missing (says how to install it).
     """
-    try:
-        from pycocoevalcap.bleu.bleu import Bleu
-        from pycocoevalcap.cider.cider import Cider
-    except ImportError as error:
-        raise ImportError("caption quality needs pycocoevalcap: pip install pycocoevalcap") from error
+    need_pycocoevalcap()
+    from pycocoevalcap.bleu.bleu import Bleu
+    from pycocoevalcap.cider.cider import Cider
+
     truth = {n: [_neutral(cut_caption(s)) for s in sentences] for n, sentences in enumerate(data.captions)}
     found = {n: [_neutral(caption)] for n, caption in enumerate(captions)}
     return {

@@ -76,8 +76,8 @@ def _differences(a: Sequence[float], b: Sequence[float], least: int, what: str) 
     return first - second
 
 
-def _verdict(ci95: tuple[float, float] | None, threshold: float, direction: str) -> bool | None:
-    if ci95 is None:
+def _verdict(ci95: tuple[float, float] | None, threshold: float | None, direction: str) -> bool | None:
+    if ci95 is None or threshold is None:
         return None
     return ci95[0] > threshold if direction == ">" else ci95[1] < threshold
 
@@ -88,8 +88,9 @@ class Claim:
 
     id : short name such as "hint.shifted_accuracy".  text : the statement in words.
     estimate : mean over seeds.  ci95 : (low, high), 95 % t-interval over seeds; None with fewer than 2 seeds.
-    threshold, direction : what the estimate must lie beyond: ">" above, "<" below.
-    holds : True when the whole interval lies beyond the threshold, else False; None without an interval. It
+    threshold, direction : what the estimate must lie beyond: ">" above, "<" below. With threshold None nothing is asked: the
+        number is reported, whichever way it falls.
+    holds : True when the whole interval lies beyond the threshold, else False; None without interval or threshold. It
         follows from the other fields: left out it is filled in, and a verdict that contradicts them raises a
         ValueError. An interval that reaches the threshold exactly does not hold.
     """
@@ -98,7 +99,7 @@ class Claim:
     text: str
     estimate: float
     ci95: tuple[float, float] | None
-    threshold: float = 0.0
+    threshold: float | None = 0.0
     direction: str = ">"
     holds: bool | None = None
 
@@ -110,9 +111,9 @@ class Claim:
         plain = {
             "estimate": float(self.estimate),
             "ci95": None if self.ci95 is None else (float(self.ci95[0]), float(self.ci95[1])),
-            "threshold": float(self.threshold),
+            "threshold": None if self.threshold is None else float(self.threshold),
         }
-        if not all(map(math.isfinite, (plain["estimate"], plain["threshold"], *(plain["ci95"] or ())))):
+        if not all(map(math.isfinite, (plain["estimate"], plain["threshold"] or 0.0, *(plain["ci95"] or ())))):
             raise ValueError(f"claim {self.id!r}: estimate, interval and threshold must be finite numbers")
         plain["holds"] = _verdict(plain["ci95"], plain["threshold"], self.direction)
         if self.holds is not None and self.holds != plain["holds"]:
@@ -123,9 +124,16 @@ class Claim:
         for field, value in plain.items():
             object.__setattr__(self, field, value)  # frozen from here on
 
+    @property
+    def verdict(self) -> str:
+        """ "holds", "does not hold", "reported" where nothing was asked, or "needs more seeds"."""
+        if self.threshold is None:
+            return "reported"
+        return {True: "holds", False: "does not hold", None: "needs more seeds"}[self.holds]
+
     @classmethod
-    def value(cls, id: str, text: str, values: Sequence[float], *, threshold: float, direction: str = ">") -> Claim:
-        """The mean of `values`, one a seed, lies beyond `threshold`.
+    def value(cls, id: str, text: str, values: Sequence[float], *, threshold: float | None, direction: str = ">") -> Claim:
+        """The mean of `values`, one a seed, lies beyond `threshold`; None: it is reported.
 
         Raises
         ------
@@ -145,10 +153,10 @@ class Claim:
         a: Sequence[float],
         b: Sequence[float],
         *,
-        threshold: float = 0.0,
+        threshold: float | None = 0.0,
         direction: str = ">",
     ) -> Claim:
-        """The mean of a - b, paired seed by seed, lies beyond `threshold`.
+        """The mean of a - b, paired seed by seed, lies beyond `threshold`; None: it is reported.
 
         Raises
         ------
@@ -173,7 +181,6 @@ class Claim:
         return cls(**{**record, "ci95": None if ci95 is None else tuple(ci95)})
 
     def __str__(self) -> str:
-        verdict = {True: "holds", False: "does not hold", None: "needs more seeds"}[self.holds]
         interval = "no interval" if self.ci95 is None else f"95 % CI {self.ci95[0]:.4g} to {self.ci95[1]:.4g}"
-        asked = f"{self.direction} {self.threshold:.4g}"
-        return f"{self.id}: {self.text}: {self.estimate:.4g} ({interval}; asked {asked}): {verdict}"
+        asked = "" if self.threshold is None else f"; asked {self.direction} {self.threshold:.4g}"
+        return f"{self.id}: {self.text}: {self.estimate:.4g} ({interval}{asked}): {self.verdict}"

@@ -16,7 +16,14 @@ from torch import Tensor
 
 from data_fetch.worlds.scenes.portraits import MAN, WOMAN, Portraits, portraits
 from lessons_lib.evidence import Claim, energy_pointing, pointing_game
-from lessons_lib.evidence.gender_words import caption_quality, gender_maps, outcomes, said, same_activities
+from lessons_lib.evidence.gender_words import (
+    caption_quality,
+    gender_maps,
+    need_pycocoevalcap,
+    outcomes,
+    said,
+    same_activities,
+)
 from lessons_lib.experiments.runner import Results, device_for, difference
 from lessons_lib.feedback.equalizer import mask_persons
 from lessons_lib.models.captioner import END, Captioner
@@ -69,11 +76,18 @@ class World:
     cache: dict = field(default_factory=dict)
 
 
-def world(seed: int, profile: str = "quick", *, women: float = WOMEN, tie: float = TIE) -> World:
+def world(seed: int, profile: str = "quick", *, women: float = WOMEN, tie: float = TIE, quality: bool = True) -> World:
     """Portraits to learn from and three sets of others; sub-seeds of one seed never meet those of another.
 
     women, tie : how strong the bias of the training pictures and of the biased test set is, see `portraits`.
+    quality : `measure` will be asked for the quality of captions.
+
+    Raises
+    ------
+    ImportError : `quality`, and pycocoevalcap is missing: better now than after the first training.
     """
+    if quality:
+        need_pycocoevalcap()
     sizes = SIZES[profile]
     options = {"size": sizes["size"], "device": device_for(profile)}
     bias = {"women": women, "tie": tie, "men_tie": tie}

@@ -35,10 +35,9 @@ def claims(results: Mapping[str, object]) -> str:
     lines = []
     for record in results["claims"]:
         claim = Claim.from_dict(record)
-        verdict = {True: "HOLDS        ", False: "DOES NOT HOLD", None: "NEEDS SEEDS  "}[claim.holds]
         interval = "" if claim.ci95 is None else f" [{claim.ci95[0]:.4g}, {claim.ci95[1]:.4g}]"
-        asked = f"asked: {claim.direction} {claim.threshold:.4g}"
-        lines.append(f"{verdict}  {claim.id}: {claim.estimate:.4g}{interval}, {asked}")
+        asked = "" if claim.threshold is None else f", asked: {claim.direction} {claim.threshold:.4g}"
+        lines.append(f"{claim.verdict.upper():13s}  {claim.id}: {claim.estimate:.4g}{interval}{asked}")
         lines.append(textwrap.fill(claim.text, WIDTH, initial_indent=" " * 15, subsequent_indent=" " * 15))
     return "\n".join(lines)
 

@@ -122,10 +122,10 @@ def difference(
     arm: str,
     other: str,
     *,
-    threshold: float = 0.0,
+    threshold: float | None = 0.0,
     direction: str = ">",
 ) -> list[Claim]:
-    """The claim that `metric` of `arm` less that of `other`, paired by seed, lies beyond `threshold`.
+    """The claim that `metric` of `arm` less that of `other`, paired by seed, lies beyond `threshold`; None: it is reported.
 
     A list, empty when one of the two arms was not run: claims of an experiment are the sum of such lists.
     """

@@ -22,7 +22,6 @@ from lessons_lib.show.picture import (
 )
 
 TEXT = 9  # points
-VERDICTS = {True: "holds", False: "does not hold", None: "not decided"}
 
 
 @dataclass
@@ -145,7 +144,7 @@ def _rows(rows, values: Mapping, threshold: float | None) -> list[_Row]:
     return [
         _Row(
             c.text, c.estimate, c.ci95, np.asarray(values.get(c.id, []), float), c.threshold, c.direction,
-            VERDICTS[c.holds],
+            c.verdict,
         )
         for c in claims
     ]  # fmt: skip
@@ -172,7 +171,7 @@ def _draw(axes, row: _Row, y: float, extent: float) -> None:
             row.seeds, np.full(row.seeds.shape, y + 0.09), "o", color=FAINT, markersize=4, alpha=0.7,
             markeredgewidth=0,
         )  # fmt: skip
-    filled = row.verdict in ("", VERDICTS[True])
+    filled = row.verdict in ("", "holds", "reported")
     axes.plot(
         [row.estimate], [y], "D", markersize=7, color=colour if filled else "white", markeredgecolor=colour,
         markeredgewidth=1.6, zorder=4,

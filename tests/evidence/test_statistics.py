@@ -131,6 +131,16 @@ def test_one_seed_gives_no_verdict(maker):
     assert str(claim).endswith("needs more seeds")
 
 
+def test_without_a_threshold_a_number_is_reported_whichever_way_it_falls():
+    for a, b in ((HIGH, LOW), (LOW, HIGH)):
+        claim = Claim.difference("hint.minus", "right cues less random ones", a, b, threshold=None)
+        assert claim.holds is None and claim.ci95 is not None and claim.verdict == "reported"
+        assert str(claim).endswith("reported") and "asked" not in str(claim)
+        assert Claim.from_dict(claim.as_dict()) == claim
+    with pytest.raises(ValueError, match="contradicts"):
+        Claim("a", "t", 0.1, (0.0, 0.2), None, holds=True)
+
+
 def test_one_readable_line():
     line = str(Claim.difference("hint.shifted", "HINT helps", HIGH, LOW))
     assert line == "hint.shifted: HINT helps: 0.108 (95 % CI 0.08958 to 0.1264; asked > 0): holds"

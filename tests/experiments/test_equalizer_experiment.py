@@ -19,7 +19,7 @@ def small():
     old = equalizer.SIZES["quick"]
     equalizer.SIZES["quick"] = {**old, "eyes": 200, "train": 260, "test": 60, "size": 36, "epochs": (1, 2, 1)}
     try:
-        world = equalizer.world(1300)
+        world = equalizer.world(1300, quality=False)
         yield world, equalizer.start(world)
     finally:
         equalizer.SIZES["quick"] = old
@@ -68,6 +68,12 @@ def test_sets_of_the_world(small):
     assert set(world.unknown.truth) == {"other"} and set(world.biased.truth) == {"woman", "man"}
     told = equalizer.told(world.train)
     assert "other" not in told.truth and 0 < len(told) < len(world.train)
+
+
+def test_a_missing_library_is_told_before_anything_is_trained(monkeypatch):
+    monkeypatch.setattr(gender_words.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="pip install pycocoevalcap"):
+        equalizer.world(1300)
 
 
 # ---------------------------------------- the arms

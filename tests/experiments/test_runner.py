@@ -194,8 +194,8 @@ def test_bad_arguments_are_named(arguments, word):
 
 
 def test_unknown_lesson_is_named():
-    with pytest.raises(ValueError, match="no experiment 'hint'.*failure_modes"):
-        runner.run("hint", [0])
+    with pytest.raises(ValueError, match="no experiment 'palmistry'.*failure_modes"):
+        runner.run("palmistry", [0])
 
 
 def test_progress_counts_arms_and_time():
@@ -267,14 +267,14 @@ def test_exit_status_says_whether_the_claims_hold(toy, capsys):
     assert command.main(["toy", "--seeds", "3"]) == 1
     assert "DOES NOT HOLD  toy.better" in capsys.readouterr().out
     assert command.main(["toy", "--seeds", "3,"]) == 0, "a claim without an interval does not count"
-    assert "NEEDS SEEDS" in capsys.readouterr().out
+    assert "NEEDS MORE SEEDS" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     "arguments, word",
     [
         ([], "name a lesson"),
-        (["hint"], "no experiment 'hint'"),
+        (["palmistry"], "no experiment 'palmistry'"),
         (["toy", "--profile", "slow"], "invalid choice"),
         (["toy", "--data", "cub"], "no data 'cub'"),
         (["toy", "--arms", "plain,best"], "no arm"),

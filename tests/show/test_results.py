@@ -93,10 +93,10 @@ def test_forest_of_claims_draws_every_seed_interval_threshold_and_verdict(assert
     marks = [line for line in axes.lines if line.get_marker() == "D"]
     assert [line.get_markerfacecolor() == "white" for line in marks] == [False, True, True]
     words = [t.get_text() for t in figure.texts]
-    assert [word for word in ("holds", "does not hold", "not decided") if word in words] == [
-        "holds", "does not hold", "not decided",
+    assert [word for word in ("holds", "does not hold", "needs more seeds") if word in words] == [
+        "holds", "does not hold", "needs more seeds",
     ]  # fmt: skip
-    assert "One seed decides nothing: 0.3 (no interval, asked > 0), not decided." in figure.alt
+    assert "One seed decides nothing: 0.3 (no interval, asked > 0), needs more seeds." in figure.alt
 
 
 def test_forest_reads_the_dicts_of_a_results_file():
