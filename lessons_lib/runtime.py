@@ -35,7 +35,7 @@ _MINUTES = {  # lesson -> minutes to run it through on two CPU cores, with a GPU
     "09_localization": (3, 1),
     "10_transfer_across_domains": (2, 1),
     "11_distribution_shift": (2, 1),
-    "12_compositional_reasoning": (2, 1),
+    "12_compositional_reasoning": (3, 1),
     "demo": (1, 1),
 }
 
