@@ -98,10 +98,9 @@ def _name_ends(figure: Picture, axes, data: Mapping, names: Mapping, box: tuple)
     """A piece of each line and its name at the line's right end, moved apart where the ends are close."""
     left, top, width, height = box
     low, high = axes.get_ylim()
-    ends = [(y.mean(0)[-1] - low) / (high - low) * height for _, y in data.values()]
+    ends = [(y.mean(0)[x.argmax()] - low) / (high - low) * height for x, y in data.values()]
     places = spread(ends, [len(names[name]) * TEXT * LINE / 72 for name in data], height)
-    last = max(x[-1] for x, _ in data.values())
-    axes.set_xlim(right=last)
+    axes.set_xlim(right=max(x.max() for x, _ in data.values()))
     column = place_axes(figure, left, top, width, height)
     column.set(xlim=(0, width), ylim=(0, height))
     column.set_axis_off()

@@ -40,6 +40,14 @@ def test_curves_differ_by_more_than_colour():
     assert len({str(line._unscaled_dash_pattern) + line.get_linestyle() for line in lines}) >= 7
 
 
+def test_curves_that_run_to_the_left_are_drawn_whole():
+    figure = curves({"right cues": ([0.89, 0.87, 0.85], [0.5, 0.53, 0.55]), "random": ([0.89, 0.8], [0.5, 0.6])})
+    low, high = figure.axes[0].get_xlim()
+    assert low <= 0.8 and high == pytest.approx(0.89)
+    ends = [line.get_ydata()[0] for line in figure.axes[1].lines if len(line.get_xdata()) == 2]
+    assert ends[0] == pytest.approx(ends[1]), "both names belong to the point where the lines meet"
+
+
 def test_several_runs_show_their_mean_and_each_run():
     runs = torch.stack([torch.linspace(0, 1, 11), torch.linspace(0, 3, 11)])
     figure = curves({"deletion": (X, runs)})
