@@ -17,15 +17,22 @@ import traceback
 
 from lessons_lib import runtime
 
+MOST = 50  # seeds that one number may ask for: "101" is far more often meant as a seed than as a number of seeds
+
 
 def parse_seeds(text: str, first: int = 0) -> list[int]:
     """ "5" is five seeds from `first` on (0 to 4); a list is literal: "101,102", and "101," for one seed."""
     parts = [part.strip() for part in text.split(",")]
     try:
         if len(parts) == 1:
-            if int(parts[0]) < 1:
+            count = int(parts[0])
+            if count > MOST:
+                raise argparse.ArgumentTypeError(
+                    f"{count} is a number of seeds, more than {MOST}: for the one seed {count} write {count}, with a comma"
+                )
+            if count < 1:
                 raise ValueError
-            return list(range(first, first + int(parts[0])))
+            return list(range(first, first + count))
         seeds = [int(part) for part in (parts[:-1] if parts[-1] == "" else parts)]
     except ValueError:
         raise argparse.ArgumentTypeError(

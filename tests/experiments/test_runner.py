@@ -252,6 +252,13 @@ def test_bad_seeds_are_wrong_usage(toy, text, capsys):
     assert stop.value.code == 2 and "seeds" in capsys.readouterr().err
 
 
+def test_a_seed_that_would_be_taken_for_a_number_of_seeds_is_refused(toy, capsys):
+    with pytest.raises(SystemExit) as stop:
+        command.main(["toy", "--seeds", "101"])
+    assert stop.value.code == 2 and "for the one seed 101 write 101, with a comma" in capsys.readouterr().err
+    assert len(command.parse_seeds("50")) == 50 and command.parse_seeds("101,") == [101]
+
+
 def test_command_line_runs_and_prints(toy, tmp_path, capsys):
     file = tmp_path / "r.json"
     assert command.main(["toy", "--seeds", "3", "--out", str(file)]) == 0
