@@ -132,7 +132,9 @@ class Claim:
         return {True: "holds", False: "does not hold", None: "needs more seeds"}[self.holds]
 
     @classmethod
-    def value(cls, id: str, text: str, values: Sequence[float], *, threshold: float | None, direction: str = ">") -> Claim:
+    def value(
+        cls, id: str, text: str, values: Sequence[float], *, threshold: float | None, direction: str = ">"
+    ) -> Claim:
         """The mean of `values`, one a seed, lies beyond `threshold`; None: it is reported.
 
         Raises

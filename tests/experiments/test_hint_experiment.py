@@ -98,7 +98,9 @@ def test_claims_follow_from_the_numbers():
     assert good["relevant_minus_inverted"] and not good["random_gains"]
     assert good["relevant_minus_random"] is None, "it is reported, whichever way it falls"
     poor = verdicts(numbers(shifted_accuracy=-0.05, same_accuracy=-0.03, grounding=-0.01))
-    assert not any(poor[name] for name in ("shifted_accuracy", "in_distribution", "grounding", "relevant_minus_inverted"))
+    assert not any(
+        poor[name] for name in ("shifted_accuracy", "in_distribution", "grounding", "relevant_minus_inverted")
+    )
 
 
 def test_claims_need_their_arms():
