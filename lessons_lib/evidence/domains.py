@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 
 from data_fetch.worlds.scenes.domains import Domain
@@ -74,7 +75,7 @@ def transfer_scores(shown: Shown) -> dict[str, float]:
 def average_precision(scores: Tensor, truth: Tensor) -> Tensor:
     """(C,): of scores (N, C) and truth (N, C) bool, the mean of the precision at every true item; NaN where there is none.
 
-    Items of equal score count as one step, so that their order does not matter; as scikit-learn's average_precision_score.
+    By scikit-learn: items of equal score count as one step, so that their order does not matter.
 
     Raises
     ------
@@ -87,17 +88,12 @@ def average_precision(scores: Tensor, truth: Tensor) -> Tensor:
         )
     if bool(scores.isnan().any()):
         raise ValueError("a score is NaN; a model that failed has no precision")
-    values, order = scores.double().sort(0, descending=True)
-    true = truth.gather(0, order).double()
-    hits = true.cumsum(0)
-    precision = hits / torch.arange(1, len(scores) + 1, device=scores.device)[:, None]
-    found = []
-    for column in range(scores.shape[1]):
-        last = torch.ones(len(scores), dtype=torch.bool, device=scores.device)  # the last item of each group of equals
-        last[:-1] = values[1:, column] != values[:-1, column]
-        recall = hits[last, column] / hits[-1, column]
-        found.append((recall.diff(prepend=recall.new_zeros(1)) * precision[last, column]).sum())
-    return torch.stack(found)
+    shown = truth.any(0)
+    found = torch.full((scores.shape[1],), torch.nan, dtype=torch.float64)
+    for column in torch.nonzero(shown)[:, 0].tolist():
+        both = (values[:, column].detach().cpu().numpy() for values in (truth, scores.double()))
+        found[column] = average_precision_score(*both)
+    return found.to(scores.device)
 
 
 def mean_average_precision(scores: Tensor, truth: Tensor) -> float:
