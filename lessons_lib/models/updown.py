@@ -133,6 +133,11 @@ class UpDown(nn.Module):
         """Questions as numbers (N, L); words that the model does not know become `<unk>`."""
         return self.vocabulary.encode([split_words(question) for question in questions], length=length)[0]
 
+    def numbers_of(self, answers: Sequence[str]) -> Tensor:
+        """(N,) int64: the numbers of answers, -1 for those that the model does not know."""
+        numbers = {answer: n for n, answer in enumerate(self.answers)}
+        return torch.tensor([numbers.get(answer, -1) for answer in answers])
+
 
 class RegionCaptioner(nn.Module):
     """Features of regions to a sentence: a GRU says what comes next, and looks at the regions for each word.

@@ -84,10 +84,8 @@ def start_model(
 
 def as_asked(model: UpDown, features: Tensor, rows: Tensor, questions: Sequence[str], answers: Sequence[str]) -> Asked:
     """Questions in the numbers of the model."""
-    numbers = {answer: n for n, answer in enumerate(model.answers)}
-    labels = torch.tensor([numbers.get(answer, -1) for answer in answers])
     device = features.device
-    return Asked(features, rows.to(device), model.tokens(questions).to(device), labels.to(device))
+    return Asked(features, rows.to(device), model.tokens(questions).to(device), model.numbers_of(answers).to(device))
 
 
 def pretrain(

@@ -9,13 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from data_fetch.worlds.scenes import Scenes
-from data_fetch.worlds.scenes.priors import BACKGROUND, STATES, UNSURE, region_labels
+from data_fetch.worlds.scenes.priors import BACKGROUND, STATES, UNSURE, RegionLabels, region_labels
 from data_fetch.worlds.scenes.vocabulary import COLOUR_NAMES
 from lessons_lib.models.updown import RegionEyes, crops
 from lessons_lib.training.fit import fit
 from lessons_lib.training.steps import Batch, StepReport
 
 Progress = Callable[[StepReport], None] | None
+NAMED = ("kind", "colour", "state")  # what the first three heads of `RegionEyes` learn
 
 
 def train_eyes(
@@ -35,19 +36,44 @@ def train_eyes(
         raise ValueError("no proposal shows a thing: there is nothing to learn")
     order = torch.randperm(len(empty), generator=torch.Generator().manual_seed(seed))[: len(shown) // 2]
     row, region = torch.cat([shown, empty[order]]).unbind(1)
+    eyes = RegionEyes(BACKGROUND + 1, len(COLOUR_NAMES), len(STATES), width=width, seed=seed).to(pictures.images.device)
+    return fit_eyes(eyes, pictures, labels, row, region, epochs=epochs, lr=lr, seed=seed, progress=progress)
+
+
+def fit_eyes(
+    eyes: RegionEyes,
+    pictures: Scenes,
+    labels: RegionLabels,
+    row: Tensor,
+    region: Tensor,
+    *,
+    grounds: Tensor | None = None,
+    epochs: int,
+    lr: float,
+    seed: int,
+    progress: Progress = None,
+) -> RegionEyes:
+    """The eyes, trained in place on regions (n,) of the pictures in rows (n,), and frozen.
+
+    labels : of `region_labels`.  grounds (n, G) of 0 and 1 : what the fourth head of `SceneEyes` learns.
+    """
     images, boxes = pictures.images, pictures.proposals
-    cut = torch.cat([crops(images[r], boxes[r, g][:, None]) for r, g in zip(row.split(512), region.split(512))])
-    eyes = RegionEyes(BACKGROUND + 1, len(COLOUR_NAMES), len(STATES), width=width, seed=seed).to(images.device)
+    cut = [crops(images[r], boxes[r, g][:, None]) for r, g in zip(row.split(512), region.split(512))]
+    columns = {name: getattr(labels, name)[row, region] for name in NAMED} | {"crops": torch.cat(cut)}
+    if grounds is not None:
+        columns["ground"] = grounds
 
     def loss(model: RegionEyes, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
+        found = model(batch["crops"])
         parts = [
             F.cross_entropy(logits, batch[name], ignore_index=UNSURE, reduction="sum")
-            for logits, name in zip(model(batch["crops"]), ("kind", "colour", "state"))
+            for logits, name in zip(found, NAMED)
         ]
+        if grounds is not None:
+            parts.append(F.binary_cross_entropy_with_logits(found[len(NAMED)], batch["ground"], reduction="sum"))
         return sum(parts) / len(batch["crops"]), {}
 
-    columns = {name: getattr(labels, name)[row, region] for name in ("kind", "colour", "state")}
-    fit(eyes, {"crops": cut, **columns}, epochs=epochs, lr=lr, batch_size=64, seed=seed, loss=loss, progress=progress)
+    fit(eyes, columns, epochs=epochs, lr=lr, batch_size=64, seed=seed, loss=loss, progress=progress)
     return eyes.requires_grad_(False)
 
 
@@ -61,7 +87,7 @@ def region_accuracy(eyes: RegionEyes, pictures: Scenes) -> dict[str, float]:
             for r, g in zip(row.split(512), region.split(512))
         ]
     result = {}
-    for name, guesses in zip(("kind", "colour", "state"), zip(*found)):
+    for name, guesses in zip(NAMED, zip(*found)):
         truth = getattr(labels, name)[row, region]
         known = truth >= 0
         result[name] = float((torch.cat(guesses)[known] == truth[known]).float().mean()) if known.any() else 0.0

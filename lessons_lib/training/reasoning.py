@@ -86,12 +86,6 @@ def new_model(sets: Sequence[Questions], features: int, *, least: int = 2, hidde
     return UpDown(Vocabulary.of(map(split_words, texts)), known, features, hidden=hidden, seed=seed)
 
 
-def answer_numbers(model: UpDown, answers: Sequence[str]) -> Tensor:
-    """(N,) int64: the numbers of answers, -1 for those that the model does not know."""
-    numbers = {answer: n for n, answer in enumerate(model.answers)}
-    return torch.tensor([numbers.get(answer, -1) for answer in answers])
-
-
 def triples(asked: Questions, model: UpDown) -> Triples:
     """Every reasoning question with each of its sub-questions, in the model's words and answers.
 
@@ -111,9 +105,9 @@ def triples(asked: Questions, model: UpDown) -> Triples:
         model.tokens([asked.questions[n] for n in rows]),
         model.tokens(found.questions),
         model.tokens([other[0] for other in others]),
-        answer_numbers(model, [asked.answers[n] for n in rows]),
-        answer_numbers(model, found.answers),
-        answer_numbers(model, [other[1] for other in others]),
+        model.numbers_of([asked.answers[n] for n in rows]),
+        model.numbers_of(found.answers),
+        model.numbers_of([other[1] for other in others]),
     )
     return Triples(*(column.to(device) for column in columns))
 
@@ -138,7 +132,7 @@ def learn(
     columns = {
         "picture": torch.cat([asked.image_index.cpu() for asked in sets]),
         "tokens": model.tokens([question for asked in sets for question in asked.questions]),
-        "answer": answer_numbers(model, [answer for asked in sets for answer in asked.answers]),
+        "answer": model.numbers_of([answer for asked in sets for answer in asked.answers]),
     }
     known = torch.nonzero(columns["answer"] >= 0)[:, 0]
     if rows is not None:

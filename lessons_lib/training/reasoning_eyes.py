@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from data_fetch.fields import Column
 from data_fetch.worlds.scenes import Scenes
 from data_fetch.worlds.scenes.places import REGIONS
-from data_fetch.worlds.scenes.priors import BACKGROUND, STATES, UNSURE, region_labels
+from data_fetch.worlds.scenes.priors import BACKGROUND, STATES, region_labels
 from data_fetch.worlds.scenes.vocabulary import COLOUR_NAMES
 from lessons_lib.feedback.hint import pool_over_boxes
 from lessons_lib.models import imagenet
-from lessons_lib.models.updown import PLACE, RegionEyes, crops
-from lessons_lib.training.fit import fit
-from lessons_lib.training.steps import Batch, StepReport
+from lessons_lib.models.updown import PLACE, RegionEyes
+from lessons_lib.training.hint_regions import fit_eyes
+from lessons_lib.training.steps import StepReport
 
 Progress = Callable[[StepReport], None] | None
 GROUNDS = ("water", "sand", "snow", "bed", "sky", "grass", "road", "trees", "buildings", "mountains")
@@ -66,23 +66,11 @@ def train_scene_eyes(
         raise ValueError("no proposal shows a thing: there is nothing to learn")
     order = torch.randperm(len(empty), generator=torch.Generator().manual_seed(seed))[: len(shown)]
     row, region = torch.cat([shown, empty[order]]).unbind(1)
-    images, boxes = pictures.images, pictures.proposals
-    cut = [crops(images[r], boxes[r, g][:, None]) for r, g in zip(row.split(512), region.split(512))]
-    eyes = SceneEyes(width=width, seed=seed).to(images.device)
-
-    def loss(model: SceneEyes, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
-        *named, ground = model(batch["crops"])
-        parts = [
-            F.cross_entropy(logits, batch[name], ignore_index=UNSURE, reduction="sum")
-            for logits, name in zip(named, ("kind", "colour", "state"))
-        ]
-        parts.append(F.binary_cross_entropy_with_logits(ground, batch["ground"], reduction="sum"))
-        return sum(parts) / len(ground), {}
-
-    columns = {name: getattr(labels, name)[row, region] for name in ("kind", "colour", "state")}
-    columns |= {"ground": grounds[row.to(grounds.device), region.to(grounds.device)], "crops": torch.cat(cut)}
-    fit(eyes, columns, epochs=epochs, lr=lr, batch_size=64, seed=seed, loss=loss, progress=progress)
-    return eyes.requires_grad_(False)
+    eyes = SceneEyes(width=width, seed=seed).to(pictures.images.device)
+    shares = grounds[row.to(grounds.device), region.to(grounds.device)]
+    return fit_eyes(
+        eyes, pictures, labels, row, region, grounds=shares, epochs=epochs, lr=lr, seed=seed, progress=progress
+    )
 
 
 @torch.no_grad()

@@ -12,7 +12,6 @@ from data_fetch.worlds.scenes.introspection import reasoning_sets
 from lessons_lib.feedback.squint import squint_loss
 from lessons_lib.training.reasoning import (
     Weights,
-    answer_numbers,
     fine_tune,
     known_pairs,
     learn,
@@ -55,7 +54,7 @@ def test_triples_hold_the_words_and_answers_of_their_questions(small):
 
 def test_rare_answers_are_not_learned(small):
     sets, features, model = small
-    assert answer_numbers(model, ["yes", "purple elephant"]).tolist() == [model.answers.index("yes"), -1]
+    assert model.numbers_of(["yes", "purple elephant"]).tolist() == [model.answers.index("yes"), -1]
     few = new_model((sets.train,), features.shape[2], least=20, hidden=8, seed=0)
     assert set(few.answers) < set(model.answers)
     with pytest.raises(ValueError, match="two different answers"):
