@@ -30,7 +30,7 @@ _MINUTES = {  # lesson -> minutes to run it through on two CPU cores, with a GPU
     "04_failure_modes": (1, 1),
     "05_text_and_video": (2, 1),
     "06_vision_language_transformers": (3, 1),
-    "07_gender_bias": (2, 1),
+    "07_gender_bias": (3, 1),
     "08_zero_shot": (2, 1),
     "09_localization": (3, 1),
     "10_transfer_across_domains": (2, 1),

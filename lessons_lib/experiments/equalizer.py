@@ -1,9 +1,10 @@
 """Lesson 07: a captioner that names women and men by what they do, and losses that make it look at the person.
 
 After Hendricks et al., "Women also Snowboard", ECCV 2018 (arXiv 1803.09797). In the training pictures women are rarer, and
-activities go with one of the words. Every arm is fine-tuned from the seed's one captioner, which was trained on such
-pictures too. The test sets: biased like the training pictures; balanced, as many women as men and looks that say nothing
-about the activity; and persons of whom nothing tells. The words are annotators' words for looks, nobody's identity.
+activities go with one of the words. Where nothing tells, annotators often write the word with which the activity goes. Every
+arm is fine-tuned from the seed's one captioner, which was trained on such pictures too. The test sets: biased like the
+training pictures; balanced, as many women as men and looks that say nothing about the activity; and persons of whom nothing
+tells. The words are annotators' words for looks, nobody's identity.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from lessons_lib.evidence.gender_words import (
 from lessons_lib.experiments.runner import Results, device_for, difference
 from lessons_lib.feedback.equalizer import mask_persons
 from lessons_lib.models.captioner import END, Captioner
-from lessons_lib.training.equalizer import Weights, fine_tune
-from lessons_lib.training.language import cut_caption, train_captioner, train_namer
+from lessons_lib.training.equalizer import Weights, fine_tune, train_eyes
+from lessons_lib.training.language import cut_caption, train_captioner
 
 LESSON = "equalizer"
 ARMS = {
@@ -38,7 +39,7 @@ ARMS = {
     "equalizer_without_acl": "cross-entropy and Confident Loss",
     "equalizer_without_confident": "cross-entropy, Appearance Confusion Loss, cross-entropy on masked pictures",
     "equalizer": "all of them, with the weights of the authors' training script",
-    "equalizer_shuffled_masks": "control: Equalizer with the person mask of another picture",
+    "equalizer_shuffled_masks": "control: Equalizer with another picture's person mask, half a picture beside the person",
     "same_compute": "control: the baseline with twice the epochs, as many passes as Equalizer",
 }
 _EQUALIZER = Weights(beta=10.0, mu=1.0, masked=1.0)
@@ -52,10 +53,11 @@ WEIGHTS = {
     "equalizer_shuffled_masks": _EQUALIZER,
     "same_compute": Weights(),
 }
-WOMEN, TIE, UNCLEAR = 0.3, 0.97, 0.2  # of the training pictures and of the biased test set
+WOMEN, TIE, MEN_TIE = 0.25, 0.9, 0.6  # of the training pictures and of the biased test set
+UNCLEAR, GUESS = 0.25, 0.5  # of the training pictures: nothing tells, and what annotators then make of it
 SIZES = {  # pictures to train eyes and captioners, of a test set; side; width of the eyes; epochs of eyes, captioner, arms
-    "quick": {"eyes": 3200, "train": 2400, "test": 400, "size": 48, "width": 16, "epochs": (3, 5, 6)},
-    "full": {"eyes": 12_000, "train": 12_000, "test": 1500, "size": 72, "width": 32, "epochs": (10, 8, 8)},
+    "quick": {"eyes": 2800, "train": 3500, "test": 600, "size": 48, "width": 16, "epochs": (3, 6, 6)},
+    "full": {"eyes": 12_000, "train": 12_000, "test": 1500, "size": 72, "width": 32, "epochs": (4, 8, 8)},
 }
 _GROW = 1  # pixels by which the painted region reaches beyond the person
 
@@ -76,10 +78,18 @@ class World:
     cache: dict = field(default_factory=dict)
 
 
-def world(seed: int, profile: str = "quick", *, women: float = WOMEN, tie: float = TIE, quality: bool = True) -> World:
+def world(
+    seed: int,
+    profile: str = "quick",
+    *,
+    women: float = WOMEN,
+    tie: float = TIE,
+    men_tie: float = MEN_TIE,
+    quality: bool = True,
+) -> World:
     """Portraits to learn from and three sets of others; sub-seeds of one seed never meet those of another.
 
-    women, tie : how strong the bias of the training pictures and of the biased test set is, see `portraits`.
+    women, tie, men_tie : how strong the bias of the training pictures and of the biased test set is, see `portraits`.
     quality : `measure` will be asked for the quality of captions.
 
     Raises
@@ -90,11 +100,11 @@ def world(seed: int, profile: str = "quick", *, women: float = WOMEN, tie: float
         need_pycocoevalcap()
     sizes = SIZES[profile]
     options = {"size": sizes["size"], "device": device_for(profile)}
-    bias = {"women": women, "tie": tie, "men_tie": tie}
+    bias = {"women": women, "tie": tie, "men_tie": men_tie}
     return World(
         seed,
         profile,
-        portraits(sizes["train"], seed=5 * seed, unclear=UNCLEAR, **bias, **options),
+        portraits(sizes["train"], seed=5 * seed, unclear=UNCLEAR, guess=GUESS, **bias, **options),
         portraits(sizes["test"], seed=5 * seed + 1, **bias, **options),
         portraits(sizes["test"], seed=5 * seed + 2, tie=0.5, men_tie=0.5, **options),
         portraits(sizes["test"] // 2, seed=5 * seed + 3, unclear=1.0, **options),
@@ -117,7 +127,7 @@ def start(world: World, *, progress: Callable[[str], Callable] = lambda what: No
             size=sizes["size"],
             device=device_for(world.profile),
         )
-        eyes = train_namer(looked.images, looked.names, looked.shown, seed=world.seed, **options)
+        eyes = train_eyes(looked, seed=world.seed, **options)
         options = {"epochs": sizes["epochs"][1], "progress": progress("captioner")}
         world.cache["start"] = train_captioner(eyes, data.images, data.captions, seed=world.seed, **options)
     return world.cache["start"]
@@ -140,7 +150,7 @@ def train(
     persons = data.persons
     if arm == "equalizer_shuffled_masks":
         order = torch.randperm(len(persons), generator=torch.Generator().manual_seed(seed))
-        persons = persons[order.to(persons.device)]
+        persons = persons[order.to(persons.device)].roll(persons.shape[2] // 2, 2)  # persons stand in the middle
     return fine_tune(
         captioner,
         data.images,
@@ -155,7 +165,7 @@ def train(
 
 
 def told(data: Portraits) -> Portraits:
-    """The portraits of those called woman or man: COCO-Bias, too, has only pictures whose captions name a gender."""
+    """The portraits of those whose looks tell, most captions of which name a gender: no guess, as in COCO-Confident."""
     return data[data.looks.cpu() < 2]
 
 
@@ -175,7 +185,8 @@ def gender_numbers(captioner: Captioner) -> tuple[tuple[int, ...], tuple[int, ..
 def measure(model: Captioner, world: World) -> dict[str, float]:
     """How the arm's gender words come out.
 
-    error_rate : on the balanced set.  women_wrong, men_wrong, named : shares there; named: with a gender word.
+    error_rate, correct : of the balanced set; whoever names nobody has 0 of both.  women_wrong, men_wrong, named : shares
+    there; named: with a gender word.
     share_distance, divergence : on the balanced set, the mean over both kinds of activities of `same_activities`:
     |share of women among captions with a gender word - true share|, and the divergence of outcomes.
     ratio_distance, total_divergence : of the balanced set as a whole.  biased_...: the same of the biased set.
@@ -196,6 +207,7 @@ def measure(model: Captioner, world: World) -> dict[str, float]:
         "unknown_as_person": said(model, world.unknown)[1].count("other") / len(world.unknown),
         "ratio_distance": even.ratio_distance,
         "total_divergence": even.divergence,
+        "correct": (even.women[0] + even.men[0]) / len(world.balanced),
         "women_wrong": even.shares[0][1],
         "men_wrong": even.shares[1][1],
         "named": 1 - (even.women[2] + even.men[2]) / len(world.balanced),
@@ -209,9 +221,8 @@ def measure(model: Captioner, world: World) -> dict[str, float]:
 def claims(results: Results) -> list[Claim]:
     """What the lesson asserts; the thresholds were fixed before the first run on the seeds that are reported.
 
-    Ratio and divergence are those of the balanced set as a whole, as in the paper; there the baseline's errors in both
-    directions cancel. ..._same_activities compare women and men who do the same kind of thing (`same_activities`). They
-    were added on tuning seeds.
+    Ratio and divergence are those of the balanced set as a whole, as in the paper. ..._same_activities compare women and
+    men who do the same kind of thing (`same_activities`). They, and shuffled_masks_correct, were added on tuning seeds.
     """
 
     def less(id: str, text: str, metric: str, arm: str = "equalizer", other: str = "baseline") -> list[Claim]:
@@ -239,6 +250,8 @@ def claims(results: Results) -> list[Claim]:
         *less("without_confident", "Without the Confident Loss the error rate is higher", "error_rate",
               other="equalizer_without_confident"),
         *less("shuffled_masks", "Control: with another picture's mask the error rate is higher", "error_rate",
+              other="equalizer_shuffled_masks"),
+        *more("shuffled_masks_correct", "Control: ... and fewer persons are named rightly", "correct",
               other="equalizer_shuffled_masks"),
         *more("shuffled_masks_pointing", "Control: with another picture's mask maps lie less on the person", "pointing",
               other="equalizer_shuffled_masks"),

@@ -30,14 +30,19 @@ from data_fetch.worlds.scenes.vocabulary import (
 from data_fetch.worlds.scenes.vocabulary import THINGS as THING_TABLE
 
 PLACES = ("snow", "beach", "kitchen", "office", "street", "field")
-THINGS = ("snowboard", "skis", "pan", "cup", "laptop", "book", "phone", "bicycle", "dog", "ball")
+THINGS = ("snowboard", "skis", "pan", "laptop", "bicycle", "dog", "ball", "kite")
 WOMAN, MAN, NEUTRAL = (tuple(word for word, _ in WORDS[look]) for look in ("woman", "man", "unclear"))
-CAPTIONS, CAUTIOUS = 5, 0.35
+CAPTIONS, CAUTIOUS = 5, 0.25
 _GENDERED = re.compile(rf"\b({'|'.join((*WOMAN, *MAN))})\b")
+_UNNAMED = re.compile(r"\b(a person|someone)\b", re.IGNORECASE)
 _ENOUGH = 5  # pixels that must show of a thing before anybody speaks of it
 _COLOURS = {
     name: THING_TABLE[name].colours[:1] for name in THINGS
 }  # one each: what cannot be told is noise to learn from
+_TOLD_APART = {  # what the eyes learn to tell apart at 48 pixels
+    "hair": (("long", "bun"), ("short", "bald"), ("hidden",)),
+    "clothes": (("dress", "skirt"), ("trousers",), ("coat",)),
+}
 _LOOKS = {  # the cues of those who are kept
     "woman": (("long", "bun"), ("dress", "skirt")),
     "man": (("short", "bald"), ("trousers",)),
@@ -96,6 +101,7 @@ def portraits(
     tie: float | None = None,
     men_tie: float | None = None,
     cautious: float = CAUTIOUS,
+    guess: float = 0.0,
     device: torch.device | str = "cpu",
 ) -> Portraits:
     """`count` portraits; the same arguments give the same ones on one machine.
@@ -105,6 +111,8 @@ def portraits(
     women : share of women among those whose looks tell, reached to within one.
     unclear : share of persons whose looks tell nothing: a hat or a hood, and nothing but trousers or a coat.
     cautious : share of the captions that say "person" although the looks tell, as annotators often do.
+    guess : share of the captions of persons of whom nothing tells that name, all the same, the word with which the
+        activity goes: annotators, too, guess from what somebody does.
     tie, men_tie : share of the women, and of the men, who do what is tied to their word; None: they do everything
         equally often. Both 0.5: half of either, so that looks say nothing about the activity.
 
@@ -120,7 +128,7 @@ def portraits(
     drawn = [_drawn(look, need, share, 3 * seed + n) for n, (look, (need, share)) in enumerate(wanted.items()) if need]
     turn = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     graph = Graph(**{part.name: torch.cat([getattr(g, part.name) for g in drawn])[turn] for part in fields(Graph)})
-    return _cut(graph.to(device), size, cautious)
+    return _cut(graph.to(device), size, cautious, guess)
 
 
 def _drawn(look: str, need: int, tie: float | None, seed: int) -> Graph:
@@ -137,7 +145,7 @@ def _drawn(look: str, need: int, tie: float | None, seed: int) -> Graph:
     return graph[kept[:need]]
 
 
-def _cut(graph: Graph, size: int, cautious: float) -> Portraits:
+def _cut(graph: Graph, size: int, cautious: float, guess: float) -> Portraits:
     """Draw the scenes at 4/3 of `size` and keep a window of `size` around each person, as far as the picture reaches."""
     big = size * 4 // 3
     drawn = render(graph, big, noise=0.015)
@@ -153,7 +161,7 @@ def _cut(graph: Graph, size: int, cautious: float) -> Portraits:
         images=drawn.images.permute(0, 2, 3, 1)[n, y, x].permute(0, 3, 1, 2).contiguous(),
         persons=owner == 1,
         looks=graph.appearance.to(line.device),
-        captions=tuple(_captions(graph, seen, n, cautious) for n in range(len(graph))),
+        captions=tuple(_captions(graph, seen, n, cautious, guess) for n in range(len(graph))),
         activities=tuple(ACTIVITY_NAMES[a] for a in graph.activity.tolist()),
         places=tuple(PLACE_NAMES[p] for p in graph.place.tolist()),
         names=known,
@@ -161,26 +169,30 @@ def _cut(graph: Graph, size: int, cautious: float) -> Portraits:
     )
 
 
-def _captions(graph: Graph, seen: Tensor, n: int, cautious: float) -> tuple[str, ...]:
+def _captions(graph: Graph, seen: Tensor, n: int, cautious: float, guess: float) -> tuple[str, ...]:
     chance = random.Random(int(graph.seeds[n]) + 29)
-    return tuple(
-        _GENDERED.sub("person", sentence) if chance.random() < cautious else sentence
-        for sentence in caption_row(graph, seen, CAPTIONS, n)
-    )
+    sentences = caption_row(graph, seen, CAPTIONS, n)
+    if int(graph.appearance[n]) < 2:
+        return tuple(_GENDERED.sub("person", s) if chance.random() < cautious else s for s in sentences)
+    words, weights = zip(*WORDS[tied(ACTIVITY_NAMES[int(graph.activity[n])])])
+    found = []
+    for sentence in sentences:
+        if chance.random() < guess:
+            sentence = _UNNAMED.sub(f"a {chance.choices(words, weights)[0]}", sentence, count=1)
+        found.append(sentence[0].upper() + sentence[1:])
+    return tuple(found)
 
 
 def _names(graph: Graph, seen: Tensor) -> tuple[tuple[str, ...], Tensor]:
-    """Places, things and activities, and of the person hair, clothes and beard: no gender word, and no colour."""
+    """Places, things and activities, and of the person hair and clothes: no gender word, and no colour."""
     things = torch.where(seen, graph.kind, -1)
     shown = {name: graph.place == PLACE_NAMES.index(name) for name in PLACES}
     shown |= {name: (things == KINDS.index(name)).any(1) for name in THINGS}
     shown |= {name: graph.activity == ACTIVITY_NAMES.index(name) for name in ACTIVITY_NAMES}
-    shown |= {f"hair: {name}": graph.hair == n for n, name in enumerate(HAIR)}
-    shown |= {f"clothes: {name}": graph.clothes == CLOTHES.index(name) for name in ("trousers", "coat")}
-    shown["clothes: dress or skirt"] = torch.isin(
-        graph.clothes, torch.tensor(list(map(CLOTHES.index, ("dress", "skirt"))))
-    )
-    shown["beard"] = graph.beard & ~graph.back
+    for what, known, values in (("hair", HAIR, graph.hair), ("clothes", CLOTHES, graph.clothes)):
+        for kinds in _TOLD_APART[what]:
+            numbers = torch.tensor([known.index(kind) for kind in kinds])
+            shown[f"{what}: {' or '.join(kinds)}"] = torch.isin(values, numbers)
     kept = [name for name in shown if name not in ACTIVITY_NAMES or shown[name].any()]
     return tuple(kept), torch.stack([shown[name] for name in kept], 1)
 
