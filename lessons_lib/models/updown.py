@@ -116,6 +116,16 @@ class UpDown(nn.Module):
         ------
         ValueError : shapes that do not fit.
         """
+        joint, attention = self.fuse(features, tokens)
+        return self.out(joint), attention
+
+    def fuse(self, features: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """The fused vector (B, hidden) of picture and question, >= 0, from which `out` makes the logits; the attention (B, R).
+
+        Raises
+        ------
+        ValueError : shapes that do not fit.
+        """
         if features.ndim != 3 or tokens.ndim != 2 or len(features) != len(tokens):
             raise ValueError(
                 f"features must be (B, R, D) and tokens (B, L), got {tuple(features.shape)}, {tuple(tokens.shape)}"
@@ -127,7 +137,7 @@ class UpDown(nn.Module):
         joint = F.relu(self.question(asked))
         if not self.blind:
             joint = joint * F.relu(self.picture((attention[..., None] * features).sum(1)))
-        return self.out(joint), attention
+        return joint, attention
 
     def tokens(self, questions: Sequence[str], *, length: int | None = None) -> Tensor:
         """Questions as numbers (N, L); words that the model does not know become `<unk>`."""

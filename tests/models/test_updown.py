@@ -32,6 +32,21 @@ def test_logits_and_attention():
     assert torch.equal(answerer()(features, tokens), logits)
 
 
+def test_the_answer_is_made_from_the_fused_vector_alone():
+    features, tokens = some()
+    model = answerer()
+    joint, attention = model.fuse(features, tokens)
+    assert joint.shape == (4, 8) and joint.min() >= 0 and joint.max() > 0
+    assert torch.equal(model.out(joint), model(features, tokens))
+    assert torch.equal(attention, model.reply(features, tokens)[1])
+    other = some(seed=2)[0]
+    assert not torch.allclose(model.fuse(other, tokens)[0], joint)
+    blind = answerer(blind=True)
+    assert torch.equal(blind.fuse(other, tokens)[0], blind.fuse(features, tokens)[0])
+    with pytest.raises(ValueError, match="features must be"):
+        model.fuse(features, tokens[:2])
+
+
 def test_padding_and_the_order_of_regions_change_nothing():
     features, tokens = some()
     model = answerer()
