@@ -36,6 +36,9 @@ _MINUTES = {  # lesson -> minutes to run it through on two CPU cores, with a GPU
     "10_transfer_across_domains": (2, 1),
     "11_distribution_shift": (2, 1),
     "12_compositional_reasoning": (3, 1),
+    "13_consistency": (3, 1),
+    "14_self_supervised": (3, 1),
+    "15_continual_learning": (2, 1),
     "demo": (1, 1),
 }
 
