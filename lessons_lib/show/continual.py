@@ -9,7 +9,8 @@ from torch import Tensor
 
 from lessons_lib.evidence.remembering import watched_rows
 from lessons_lib.experiments import rrr
-from lessons_lib.show.explorer import _VIEW, _widgets
+from lessons_lib.show.browser import show_view
+from lessons_lib.show.explorer import _widgets
 from lessons_lib.show.figures import show
 from lessons_lib.show.picture import FAINT, INK, Picture, place_axes, write
 from lessons_lib.training.continual import Course, Method
@@ -152,10 +153,4 @@ class Desk:
         return matrix, show_watched(self.course, self.world, "regular", name=self.label)
 
     def _ipython_display_(self) -> None:
-        from IPython.display import display
-
-        if self.view is not None:
-            bundle = {_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.view.model_id}}
-            display({**bundle, "text/plain": _PLAIN}, raw=True)
-        for figure in self.static():
-            display(figure)
+        show_view(self.view, _PLAIN, *self.static())

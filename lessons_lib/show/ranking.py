@@ -12,7 +12,7 @@ from torch import Tensor
 from lessons_lib.experiments.sort import Candidates, candidates, similarities
 from lessons_lib.experiments.squint import Tested
 from lessons_lib.models.updown import UpDown
-from lessons_lib.show.explorer import _VIEW, _widgets
+from lessons_lib.show import browser
 from lessons_lib.show.picture import FAINT, INK, OKABE_ITO, Picture, place_axes, plain_axes, wrap, write
 
 SUB, OTHER = OKABE_ITO[0], OKABE_ITO[1]
@@ -22,7 +22,6 @@ CHOICES = {  # what the reader chooses: is the first candidate of the first, of 
     "the last model ranks an irrelevant question first": (None, False),
     "all groups": (None, None),
 }
-_PLAIN = "Menus to browse groups with: they need a running kernel. The picture below shows one group."
 
 
 def show_cosines(
@@ -119,16 +118,19 @@ def show_ranking(test: Tested, asked: Candidates, near: Mapping[str, Tensor], gr
     return figure
 
 
-class RankingBrowser:
+class RankingBrowser(browser.Browser):
     """Menus over the groups of a test set, with the candidates as one or two models rank them.
 
-    `group` is the present one, `chosen` those of the present choice. Below the menus one group is stored as a static
-    picture, which stands alone where ipywidgets is missing.
+    `group` is the present one, `chosen` those of the present choice.
 
     Raises
     ------
     ValueError : no model, or more than two: their lists would not fit.
     """
+
+    choices, menu_name, row_name, unit = CHOICES, "Show", "Group", "groups"
+    nothing = "No group is of this kind."
+    plain = "Menus to browse groups with: they need a running kernel. The picture below shows one group."
 
     def __init__(self, test: Tested, models: Mapping[str, UpDown], *, seed: int = 0) -> None:
         if not 1 <= len(models) <= 2:
@@ -139,65 +141,23 @@ class RankingBrowser:
         self.order = torch.randperm(len(self.asked), generator=torch.Generator().manual_seed(seed))
         firsts = [first_is_relevant(self.asked, near) for near in self.near.values()]
         self._firsts = (firsts[0], firsts[-1])
-        self.view, self.choice, self.number = None, "", 0
-        self._choose(next(choice for choice in CHOICES if len(self._groups(choice))))
-        widgets = _widgets()
-        if widgets is None:
-            return
-        options = [(f"{text}: {len(self._groups(text))} groups", text) for text in CHOICES]
-        wide = {"layout": widgets.Layout(width="560px", max_width="100%"), "style": {"description_width": "90px"}}
-        self.menu = widgets.Dropdown(options=options, value=self.choice, description="Show", **wide)
-        most = max(1, len(self.chosen))
-        self.slider = widgets.IntSlider(value=1, min=1, max=most, description="Group", continuous_update=False, **wide)
-        self.picture = widgets.Image(format="png", layout=widgets.Layout(max_width="100%", object_fit="contain"))
-        self.text = widgets.HTML()
-        self.menu.observe(self._on_menu, names="value")
-        self.slider.observe(self._on_slider, names="value")
-        self._draw()
-        self.view = widgets.VBox([self.menu, self.slider, self.picture, self.text])
+        self._build()
 
     @property
     def group(self) -> int:
         """The present group."""
         return int(self.chosen[self.number])
 
-    def _groups(self, choice: str) -> Tensor:
+    def _rows(self, choice: str) -> Tensor:
         kept = torch.ones(len(self.asked), dtype=torch.bool)
         for wanted, first in zip(CHOICES[choice], self._firsts):
             if wanted is not None:
                 kept &= first == wanted
         return self.order[kept[self.order]]
 
-    def _choose(self, choice: str) -> None:
-        self.choice, self.chosen, self.number = choice, self._groups(choice), 0
-
-    def _on_menu(self, change) -> None:
-        self._choose(change["new"])
-        self.slider.max, self.slider.value = max(1, len(self.chosen)), 1
-        self._draw()
-
-    def _on_slider(self, change) -> None:
-        self.number = min(change["new"] - 1, max(0, len(self.chosen) - 1))
-        self._draw()
-
-    def _draw(self) -> None:
-        if not len(self.chosen):
-            self.text.value = "No group is of this kind."
-            return
-        figure = self.static()
-        self.picture.value, self.text.value = figure.png(), figure.alt
-
     def static(self) -> Picture:
         """The present group as a figure."""
         return show_ranking(self.test, self.asked, self.near, self.group)
-
-    def _ipython_display_(self) -> None:
-        from IPython.display import display
-
-        if self.view is not None:
-            bundle = {_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.view.model_id}}
-            display({**bundle, "text/plain": _PLAIN}, raw=True)
-        display(self.static())
 
 
 def first_is_relevant(asked: Candidates, near: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from lessons_lib.evidence.quadrants import Quadrants
 from lessons_lib.experiments.squint import Replies, Tested, replies
 from lessons_lib.models.updown import PLACE, UpDown
-from lessons_lib.show.explorer import _VIEW, _widgets
+from lessons_lib.show import browser
 from lessons_lib.show.figures import show
 from lessons_lib.show.picture import FAINT, INK, OKABE_ITO, Picture, place_axes, plain_axes, write
 
@@ -22,7 +22,6 @@ QUADRANTS = {  # what the reader chooses: (main right, sub right)
     "undetermined (both wrong)": (False, False),
 }
 _SHORT = ("both right", "main only: a wrong reason", "sub only: reasoning failed", "neither")
-_PLAIN = "Menus to browse questions with: they need a running kernel. The picture below shows one question."
 
 
 def region_map(attention: Tensor, features: Tensor, size: int) -> Tensor:
@@ -103,16 +102,19 @@ def _shares(cells: Quadrants) -> tuple[float, ...]:
     return cells.both_right, cells.main_only, cells.sub_only, cells.neither
 
 
-class Browser:
+class Browser(browser.Browser):
     """Menus over the pairs of a test set: a quadrant of the first model, and a pair; all models' answers and attention.
 
     test : the set.  models : name -> model. `pair` is the present row, `chosen` the rows of the present quadrant.
-    Below the menus one pair is stored as a static picture, which stands alone where ipywidgets is missing.
 
     Raises
     ------
     ValueError : no model, or more than two: their panels would not fit.
     """
+
+    choices, menu_name, row_name, unit = QUADRANTS, "Quadrant", "Pair", "pairs"
+    nothing = "No pair is in this quadrant."
+    plain = "Menus to browse questions with: they need a running kernel. The picture below shows one question."
 
     def __init__(self, test: Tested, models: Mapping[str, UpDown], *, seed: int = 0) -> None:
         if not 1 <= len(models) <= 2:
@@ -120,60 +122,18 @@ class Browser:
         self.test, self.said = test, {name: replies(model, test) for name, model in models.items()}
         count = len(next(iter(self.said.values())).data)
         self.order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-        self.view, self.quadrant, self.number = None, "", 0
-        self._choose(next((q for q in QUADRANTS if len(self._rows(q))), ""))
-        widgets = _widgets()
-        if widgets is None:
-            return
-        options = [(f"{text}: {len(self._rows(text))} pairs", text) for text in QUADRANTS]
-        wide = {"layout": widgets.Layout(width="560px", max_width="100%"), "style": {"description_width": "90px"}}
-        self.menu = widgets.Dropdown(options=options, value=self.quadrant, description="Quadrant", **wide)
-        most = max(1, len(self.chosen))
-        self.slider = widgets.IntSlider(value=1, min=1, max=most, description="Pair", continuous_update=False, **wide)
-        self.picture = widgets.Image(format="png", layout=widgets.Layout(max_width="100%", object_fit="contain"))
-        self.text = widgets.HTML()
-        self.menu.observe(self._on_menu, names="value")
-        self.slider.observe(self._on_slider, names="value")
-        self._draw()
-        self.view = widgets.VBox([self.menu, self.slider, self.picture, self.text])
+        self._build()
 
     @property
     def pair(self) -> int:
         """The present row of the pairs."""
         return int(self.chosen[self.number])
 
-    def _rows(self, quadrant: str) -> Tensor:
-        main, sub = QUADRANTS[quadrant]
+    def _rows(self, choice: str) -> Tensor:
+        main, sub = QUADRANTS[choice]
         first = next(iter(self.said.values()))
         return self.order[((first.main_right == main) & (first.sub_right == sub)).cpu()[self.order]]
-
-    def _choose(self, quadrant: str) -> None:
-        self.quadrant, self.chosen, self.number = quadrant, self._rows(quadrant), 0
-
-    def _on_menu(self, change) -> None:
-        self._choose(change["new"])
-        self.slider.max, self.slider.value = max(1, len(self.chosen)), 1
-        self._draw()
-
-    def _on_slider(self, change) -> None:
-        self.number = min(change["new"] - 1, max(0, len(self.chosen) - 1))
-        self._draw()
-
-    def _draw(self) -> None:
-        if not len(self.chosen):
-            self.text.value = "No pair is in this quadrant."
-            return
-        figure = self.static()
-        self.picture.value, self.text.value = figure.png(), figure.alt
 
     def static(self) -> Picture:
         """The present pair as a figure."""
         return show_pair(self.test, self.said, self.pair)
-
-    def _ipython_display_(self) -> None:
-        from IPython.display import display
-
-        if self.view is not None:
-            bundle = {_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.view.model_id}}
-            display({**bundle, "text/plain": _PLAIN}, raw=True)
-        display(self.static())

@@ -33,7 +33,7 @@ def with_head(model: nn.Module, classes: int, *, keep: bool, head: str = "head")
     old = find_layer(whole, head)
     if not isinstance(old, nn.Linear) or (keep and old.out_features > classes):
         raise ValueError(f"{head!r} must be a linear layer of at most {classes} rows, it is {old}")
-    new = nn.Linear(old.in_features, classes, device=old.weight.device)
+    new = nn.utils.skip_init(nn.Linear, old.in_features, classes, device=old.weight.device)  # draws nothing
     with torch.no_grad():
         for name, values in (("weight", old.weight), ("bias", old.bias)):
             fresh: Tensor = getattr(new, name)

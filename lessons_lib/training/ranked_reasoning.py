@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from copy import deepcopy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -14,8 +13,7 @@ from data_fetch.fields import QA, Questions
 from lessons_lib.feedback.hint import answer_loss, answer_score
 from lessons_lib.feedback.sort import importance_vector, sort_loss
 from lessons_lib.models.updown import UpDown
-from lessons_lib.training.fit import fit
-from lessons_lib.training.reasoning import Progress, Triples, known_pairs
+from lessons_lib.training.reasoning import Progress, Triples, known_pairs, tuned
 from lessons_lib.training.steps import Batch
 
 HALVES = ("contrast", "attraction")
@@ -74,16 +72,14 @@ def rank_tune(
     ------
     ValueError : no triple is left.
     """
-    model, data = deepcopy(start), data[known_triples(data)]
+    data = data[known_triples(data)]
     if not len(data):
         raise ValueError("no pair has an irrelevant question and three answers that the model knows")
 
     def loss(model: UpDown, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
         return triple_loss(model, features[batch["picture"]], batch, aim)
 
-    columns = {field.name: getattr(data, field.name) for field in fields(data)}
-    fit(model, columns, epochs=epochs, lr=lr, batch_size=batch_size, seed=seed, loss=loss, progress=progress)
-    return model
+    return tuned(start, data, loss, epochs=epochs, lr=lr, batch_size=batch_size, seed=seed, progress=progress)
 
 
 def triple_loss(model: UpDown, seen: Tensor, batch: Batch, aim: Aim) -> tuple[Tensor, dict[str, float]]:

@@ -17,7 +17,7 @@ from lessons_lib.feedback.hint import answer_loss
 from lessons_lib.feedback.squint import squint_loss
 from lessons_lib.models.updown import UpDown
 from lessons_lib.training.fit import fit
-from lessons_lib.training.steps import Batch, StepReport
+from lessons_lib.training.steps import Batch, Loss, StepReport
 
 Progress = Callable[[StepReport], None] | None
 PAIRINGS = ("sub_question", "random_question", "other_image")
@@ -168,15 +168,20 @@ def fine_tune(
     ------
     ValueError : no pair is left.
     """
-    model, data = deepcopy(start), data[known_pairs(data)]
+    data = data[known_pairs(data)]
     if not len(data):
         raise ValueError("the model knows the answers of no pair")
 
     def loss(model: UpDown, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
         return pair_loss(model, features[batch["picture"]], batch, weights)
 
-    columns = {field.name: getattr(data, field.name) for field in fields(data)}
-    fit(model, columns, epochs=epochs, lr=lr, batch_size=batch_size, seed=seed, loss=loss, progress=progress)
+    return tuned(start, data, loss, epochs=epochs, lr=lr, batch_size=batch_size, seed=seed, progress=progress)
+
+
+def tuned(start: UpDown, data: Triples, loss: Loss, **settings: object) -> UpDown:
+    """A copy of `start` that `fit` went on training with the columns of `data`; settings : of `fit`."""
+    model = deepcopy(start)
+    fit(model, {field.name: getattr(data, field.name) for field in fields(data)}, loss=loss, **settings)
     return model
 
 
